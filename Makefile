@@ -1,0 +1,160 @@
+# Stator: `make help` lists the targets.
+
+VERSION = 1.0.0
+SOVERSION = 1
+
+# Every package that building, testing and linting need on a bare Debian 12.
+BUILD_PACKAGES = gcc libc6-dev make pkg-config luajit libluajit-5.1-dev \
+	liblmdb-dev libyajl-dev libpcre2-dev lua-lpeg lua-lpeg-dev
+TEST_PACKAGES = lua-busted lua-check cppcheck
+PACKAGES = $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+# SANITIZER=address,undefined builds everything into a folder of its own.
+SANITIZER =
+BUILD = build$(if $(SANITIZER),/$(subst $(comma),-,$(SANITIZER)))
+comma = ,
+# V=1 shows the commands.
+V =
+Q = $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-8s %s\n')
+# WERROR=1 makes warnings errors; CI does.
+WERROR = $(if $(CI),1)
+
+PREFIX = /usr/local
+DESTDIR =
+
+CC = gcc
+LIBRARIES = luajit lmdb yajl libpcre2-8
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wvla -Wundef -Wno-clobbered \
+	$(if $(WERROR),-Werror)
+OPTIMISE = $(if $(SANITIZER),-O1,-O2 -D_FORTIFY_SOURCE=2)
+CFLAGS = -g $(OPTIMISE)
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC \
+	-fvisibility=hidden -fstack-protector-strong -fno-omit-frame-pointer \
+	$(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-sanitize-recover=undefined) \
+	-Isrc -Isrc/include $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+LDLIBS = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -llua5.1-lpeg -lpthread -lm
+LDFLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
+
+ROOMS = base schema store registry storage state engine engine/lua \
+	engine/builtin app processor
+LIB_SOURCES = $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
+CLI_SOURCES = $(wildcard src/cli/*.c)
+LIB_OBJECTS = $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embedded.o
+CLI_OBJECTS = $(CLI_SOURCES:src/%.c=$(BUILD)/obj/%.o)
+LUA_MODULES = $(wildcard lua/stator/*.lua)
+FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
+
+.DEFAULT_GOAL = all
+.PHONY: all help deps demo test check lint spec asan examples install clean
+
+all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a ## build the command and the library
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+deps: ## install the Debian packages that are missing
+	@missing=; for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing$$missing"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# The libraries' flags are known only once the packages are there: so the work
+# behind `deps` is done by a second make.
+demo: deps ## show the restaurant example at work
+	@$(MAKE) --no-print-directory all
+	@examples/restaurant/demo
+
+test: deps ## build, lint and run all specs
+	@$(MAKE) --no-print-directory WERROR=1 all $(BUILD)/libstator-spec.so
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory spec
+
+check: lint spec ## lint and specs, without looking for packages
+
+lint: ## look for mistakes in C and Lua
+	$(say) LINT C
+	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+		--enable=warning,portability,performance \
+		--suppress=missingIncludeSystem --suppress=unusedFunction \
+		--suppressions-list=.cppcheck -Isrc -Isrc/include src
+	$(say) LINT Lua
+	$(Q)luacheck --quiet lua spec examples
+
+SPECS = spec
+spec: $(BUILD)/stator $(BUILD)/libstator-spec.so ## run the specs; SPECS=spec/cli picks some
+	$(Q)STATOR_BUILD=$(BUILD) $(SPEC_ENV) spec/support/run $(SPECS)
+
+asan: ## the same specs under ASan and UBSan
+	@$(MAKE) --no-print-directory SANITIZER=address,undefined all build/address-undefined/libstator-spec.so
+	@$(MAKE) --no-print-directory SANITIZER=address,undefined spec \
+		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1"
+
+examples: all ## run every example and compare with what is expected
+	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+	install $(BUILD)/stator $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/libstator.a $(DESTDIR)$(PREFIX)/lib
+	install $(BUILD)/libstator.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib
+	ln -sf libstator.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libstator.so.$(SOVERSION)
+	ln -sf libstator.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libstator.so
+	install -m 644 src/include/stator.h src/include/stator_plugin.h $(DESTDIR)$(PREFIX)/include
+
+clean: ## remove what was built
+	rm -rf build
+
+$(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/obj/embedded.o: $(BUILD)/gen/embedded.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/gen/embedded.c: lua/embed.lua $(LUA_MODULES) lua/stator/sys.vsql $(FFI_HEADERS)
+	@mkdir -p $(@D)
+	$(say) EMBED $@
+	$(Q)luajit lua/embed.lua $@ $(@D)/ffi.cdef $(foreach m,$(LUA_MODULES),stator.$(notdir $(m:.lua=))=$(m)) \
+		sys.vsql=lua/stator/sys.vsql $(foreach h,$(FFI_HEADERS),h=$(h))
+
+$(BUILD)/libstator.a: $(LIB_OBJECTS)
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/libstator.so.$(VERSION): $(LIB_OBJECTS)
+	$(say) LINK $@
+	$(Q)$(CC) -shared -Wl,-soname,libstator.so.$(SOVERSION) $(if $(SANITIZER),,-Wl$(comma)-z$(comma)defs) \
+		$(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libstator.so: $(BUILD)/libstator.so.$(VERSION)
+	$(Q)ln -sf libstator.so.$(VERSION) $(BUILD)/libstator.so.$(SOVERSION)
+	$(Q)ln -sf libstator.so.$(SOVERSION) $@
+
+$(BUILD)/stator: $(CLI_OBJECTS) $(BUILD)/libstator.a
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The library with all its symbols, for specs of what is inside.
+$(BUILD)/libstator-spec.so: $(BUILD)/libstator.a
+	$(say) LINK $@
+	$(Q)$(CC) -shared $(LDFLAGS) -o $@ \
+		$(LIB_SOURCES:src/%.c=$(BUILD)/spec-obj/%.o) $(BUILD)/obj/embedded.o $(LDLIBS)
+
+$(BUILD)/libstator-spec.so: $(LIB_SOURCES:src/%.c=$(BUILD)/spec-obj/%.o)
+
+$(BUILD)/spec-obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fvisibility=default -MMD -MP -c $< -o $@
+
+-include $(LIB_OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d)
+-include $(LIB_SOURCES:src/%.c=$(BUILD)/spec-obj/%.d)

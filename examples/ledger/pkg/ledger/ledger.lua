@@ -1,0 +1,59 @@
+--- The ledger's extensions.
+
+local state = require "stator.state"
+
+local Account = state.record "ledger.Account"
+local Statement = state.view "ledger.Statement"
+
+local M = {}
+
+--- COMMAND Open: a new account.
+function M.Open(args)
+  if args.Balance < 0 then error "an account is opened with money or with nothing" end
+  local account = state.new(Account {}, { Owner = args.Owner, Balance = args.Balance })
+  state.result { Account = account["sys.ID"] }
+end
+
+--- COMMAND Transfer: money moves, and no account is ever overdrawn.
+function M.Transfer(args)
+  local amount = args.Amount
+  if amount <= 0 then return state.response(400, "the amount is above zero") end
+  if args.From == args.To then return state.response(400, "the accounts are the same") end
+  local from_key, to_key = Account { ID = args.From }, Account { ID = args.To }
+  local from, to = state.must_get(from_key), state.must_get(to_key)
+  if from.Balance < amount then
+    return state.response(409, ("account %d has %d"):format(args.From, from.Balance))
+  end
+  state.update(from_key, from).Balance = from.Balance - amount
+  state.update(to_key, to).Balance = to.Balance + amount
+end
+
+local function write_row(event, account, other, amount)
+  state.new(Statement { Account = account, Offset = event.WLogOffset }, {
+    Other = other,
+    Amount = amount,
+    Text = event.ArgumentObject.Text,
+  })
+end
+
+--- SYNC PROJECTOR: one row of the statement for each of the two accounts.
+function M.WriteStatement(event)
+  local args = event.ArgumentObject
+  write_row(event, args.From, args.To, -args.Amount)
+  write_row(event, args.To, args.From, args.Amount)
+end
+
+--- QUERY Balance: what is in an account.
+function M.Balance(args)
+  local account = state.must_get(Account { ID = args.Account })
+  state.result { Owner = account.Owner, Balance = account.Balance }
+end
+
+--- QUERY Statement20: the last 20 rows, the newest first.
+function M.Statement20(args)
+  for key, row in state.read(Statement { Account = args.Account }, { reverse = true, limit = 20 }) do
+    state.result { Offset = key.Offset, Other = row.Other, Amount = row.Amount, Text = row.Text }
+  end
+end
+
+return M

@@ -1,0 +1,145 @@
+--- boot.lua: starts the Lua side of an engine: the sandbox, the package's
+-- modules, and the function that runs an extension.
+
+local ffi = require "ffi"
+
+local COMMAND = 1
+local EXTENSION_FAILED = -5
+
+-- The error that was raised last by the host, to tell its code from its text.
+local raised_text, raised_code
+
+-- The line of the author: the first frame whose source is a module of the package.
+local function position(paths)
+  for level = 3, 60 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return "" end
+    if paths[info.source] and info.currentline > 0 then
+      return ("%s:%d: "):format(info.short_src, info.currentline)
+    end
+  end
+  return ""
+end
+
+local function make_raise(paths)
+  return function(message, code)
+    raised_text = position(paths) .. message
+    raised_code = code or EXTENSION_FAILED
+    error(raised_text, 0)
+  end
+end
+
+-- `require` of a package: its own modules, and stator.state.
+local function make_require(modules, load_module, state_api)
+  local loaded, loading = {}, {}
+  return function(name)
+    if name == "stator.state" then return state_api end
+    if loaded[name] ~= nil then return loaded[name] end
+    if not modules[name] then
+      error(("no module %q in this package"):format(tostring(name)), 2)
+    end
+    if loading[name] then error(("module %q requires itself"):format(name), 2) end
+    loading[name] = true
+    local chunk, message = load_module(name)
+    if not chunk then error(message, 0) end
+    local value = chunk(name)
+    loading[name] = nil
+    loaded[name] = value == nil and true or value
+    return loaded[name]
+  end
+end
+
+-- The functions of the extensions; what is missing goes to `problems`.
+local function find_functions(package, module, path, extensions, problems)
+  local functions = {}
+  for index, extension in pairs(extensions) do
+    local f = type(module) == "table" and rawget(module, extension.name)
+    if type(f) == "function" then
+      functions[index] = { f = f, kind = extension.kind }
+    else
+      problems[#problems + 1] = ("%s.%s: %s has no function %s"):format(package, extension.name,
+        path, extension.name)
+    end
+  end
+  return functions
+end
+
+-- Loads the entry module: the one that is called like the package.
+local function load_package(package, modules, extensions, require_module, problems)
+  if not next(extensions) then return {} end
+  if not modules[package] then
+    problems[1] = ("package %s declares Lua extensions but has no %s.lua"):format(package, package)
+    return {}
+  end
+  local ok, module = pcall(require_module, package)
+  if not ok then
+    problems[1] = tostring(module)
+    return {}
+  end
+  return find_functions(package, module, modules[package].path, extensions, problems)
+end
+
+local function error_text(message)
+  if type(message) == "string" then return message end
+  if type(message) == "table" then
+    local ok, text = pcall(tostring, message)
+    if ok and type(text) == "string" and not text:find "^table: " then return text end
+  end
+  return ("raised a %s instead of a message"):format(type(message))
+end
+
+return function(cdef, engine, run, api, package, modules, extensions)
+  ffi.cdef(cdef)
+  engine = ffi.cast("lua_engine *", engine)
+  run = ffi.cast("lua_run *", run)
+  api = ffi.cast("const lua_api *", api)
+
+  local paths = {}
+  for _, m in pairs(modules) do paths["@" .. m.path] = true end
+  local raise = make_raise(paths)
+  local rows, state = require "stator.rows", require "stator.state"
+  rows.open(run, api, engine, raise)
+  state.open(run, api, engine, raise)
+
+  local env, seed
+  local function load_module(name)
+    local m = modules[name]
+    return load(m.text, "@" .. m.path, "t", env)
+  end
+  local frozen_state = setmetatable({}, {
+    __index = function(_, name)
+      return state.api[name] or raise(("stator.state has no %s"):format(tostring(name)))
+    end,
+    __newindex = function() raise "stator.state cannot be changed" end,
+    __metatable = false,
+  })
+  local require_module = make_require(modules, load_module, frozen_state)
+  env, seed = require("stator.sandbox").new(require_module)
+
+  local problems = {}
+  local functions = load_package(package, modules, extensions, require_module, problems)
+
+  local function call(entry)
+    if entry.kind == COMMAND then
+      entry.f(rows.any(0), rows.any(1))
+    else
+      entry.f(rows.any(0))
+    end
+    state.finish()
+  end
+
+  -- Gives nothing, or the code and the text of the error.
+  local function run_extension(index)
+    state.begin()
+    seed(tonumber(run.base) % 2147483646)
+    raised_text = nil
+    local ok, message = pcall(call, functions[index])
+    if ok then return nil end
+    local text = error_text(message)
+    local code = text == raised_text and raised_code or EXTENSION_FAILED
+    pcall(state.finish)
+    return code, text
+  end
+
+  return run_extension, state.finish, problems
+end

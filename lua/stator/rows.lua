@@ -1,0 +1,490 @@
+--- rows.lua: rows as Lua values, and Lua values as rows.
+--
+-- A row that an extension holds is an empty table with a closed metatable. All
+-- it has is the number of a slot; the slot, with the bytes, is the host's. So
+-- whatever is done to the table, no field reads outside of the bytes of a row of
+-- the run. A row is written by a function that is generated for its type:
+-- straight-line code that checks each value and stores it at its offset.
+
+local ffi = require "ffi"
+local bit = require "bit"
+
+local cast, copy, ffi_string = ffi.cast, ffi.copy, ffi.string
+local band, floor = bit.band, math.floor
+local type, tonumber, tostring, rawget, next = type, tonumber, tostring, rawget, next
+
+local u32p = ffi.typeof "const uint32_t *"
+local int64 = ffi.typeof "int64_t"
+local uint64 = ffi.typeof "uint64_t"
+
+local M = {}
+
+-- Kinds of fields, as stator_plugin.h numbers them.
+local INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOL, REF, STRING, BYTES, QNAME, ROWS, ROW =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+
+local KINDS = {
+  [INT8] = { name = "int8", ctype = "int8_t", width = 1, low = -2 ^ 7, high = 2 ^ 7 - 1 },
+  [INT16] = { name = "int16", ctype = "int16_t", width = 2, low = -2 ^ 15, high = 2 ^ 15 - 1 },
+  [INT32] = { name = "int32", ctype = "int32_t", width = 4, low = -2 ^ 31, high = 2 ^ 31 - 1 },
+  [INT64] = { name = "int64", ctype = "int64_t", width = 8 },
+  [FLOAT32] = { name = "float32", ctype = "float", width = 4 },
+  [FLOAT64] = { name = "float64", ctype = "double", width = 8 },
+  [BOOL] = { name = "bool", ctype = "uint8_t", width = 1 },
+  [REF] = { name = "a record ID", ctype = "int64_t", width = 8 },
+  [STRING] = { name = "string", width = 8 },
+  [BYTES] = { name = "bytes", width = 8 },
+  [QNAME] = { name = "qname", width = 8 },
+  [ROWS] = { name = "rows", width = 8 },
+  [ROW] = { name = "row", width = 8 },
+}
+
+-- Checking values -----------------------------------------------------------
+
+-- Each check gives the value to store, or nil when it does not fit.
+local CHECKS = {}
+
+local function int_check(low, high)
+  return function(v)
+    if type(v) == "number" then
+      if v >= low and v <= high and v == floor(v) then return v end
+    elseif ffi.istype(int64, v) or ffi.istype(uint64, v) then
+      local n = tonumber(v)
+      if n >= low and n <= high then return n end
+    end
+  end
+end
+
+for kind = INT8, INT32 do CHECKS[kind] = int_check(KINDS[kind].low, KINDS[kind].high) end
+
+CHECKS[INT64] = function(v)
+  if type(v) == "number" then
+    if v >= -2 ^ 63 and v < 2 ^ 63 and v == floor(v) then return v end
+  elseif ffi.istype(int64, v) then
+    return v
+  elseif ffi.istype(uint64, v) then
+    if v <= 0x7fffffffffffffffULL then return v end
+  end
+end
+
+CHECKS[REF] = function(v)
+  v = CHECKS[INT64](v)
+  if v and v > 0 then return v end
+end
+
+local function finite(v, most)
+  if ffi.istype(int64, v) or ffi.istype(uint64, v) then v = tonumber(v) end
+  if type(v) == "number" and v >= -most and v <= most then return v end
+end
+
+CHECKS[FLOAT64] = function(v) return finite(v, 1.7976931348623157e308) end
+CHECKS[FLOAT32] = function(v) return finite(v, 3.4028234663852886e38) end
+
+CHECKS[BOOL] = function(v)
+  if v == true then return 1 elseif v == false then return 0 end
+end
+
+CHECKS[STRING] = function(v)
+  if type(v) == "string" then return v end
+end
+CHECKS[BYTES] = CHECKS[STRING]
+CHECKS[QNAME] = CHECKS[STRING]
+
+local function show(v)
+  if type(v) == "string" then
+    return #v > 40 and ('"%s..."'):format(v:sub(1, 40)) or ('"%s"'):format(v)
+  elseif type(v) == "number" or type(v) == "boolean" or type(v) == "cdata" then
+    return (tostring(v):gsub("U?LL$", ""))
+  end
+  return "a " .. type(v)
+end
+
+-- Types -----------------------------------------------------------------------
+
+--- What Lua knows of a type: its name, and its fields by name.
+local Type = {}
+Type.__index = Type
+
+local function guess(info, name)
+  local best, distance
+  local wanted = tostring(name):lower()
+  for known in next, info.fields do
+    local other = known:lower()
+    local longest = math.max(#other, #wanted)
+    -- Letters that do not stand at the same place from the left or the right.
+    local left, right = 0, 0
+    while left < longest and other:byte(left + 1) == wanted:byte(left + 1) do left = left + 1 end
+    while right < longest - left and other:byte(-right - 1) == wanted:byte(-right - 1) do
+      right = right + 1
+    end
+    local d = longest - left - right
+    if d <= longest / 3 + 1 and (not distance or d < distance) then best, distance = known, d end
+  end
+  return best
+end
+
+local function wrong_field(info, name)
+  local close = guess(info, name)
+  M.raise(("%s has no field %s%s"):format(info.name, tostring(name),
+    close and ("; did you mean %s?"):format(close) or ""))
+end
+
+local function wrong_value(info, field, v)
+  M.raise(("%s.%s: expected %s, found %s"):format(info.name, field.name,
+    KINDS[field.kind].name, show(v)))
+end
+
+--- The value to store for a field, checked; raises when it does not fit.
+function Type:check(name, v)
+  local field = self.fields[name]
+  if not field then return wrong_field(self, name) end
+  local check = CHECKS[field.kind]
+  if not check or not field.writable then
+    return M.raise(("%s.%s cannot be written"):format(self.name, name))
+  end
+  if check(v) == nil then wrong_value(self, field, v) end
+  return v
+end
+
+-- Reading ---------------------------------------------------------------------
+
+-- Where the value stands in the row of a slot; nil when it is null or the bytes
+-- are not long enough to be such a row.
+local function locator(field)
+  local at, null_at, mask = field.at, field.null_at, field.present
+  local last = at + KINDS[field.kind].width
+  return function(slot)
+    local p = slot.data
+    if slot.size < last or cast(u32p, p)[1] < last then return nil end
+    if band(p[null_at], mask) == 0 then return nil end
+    return p + at
+  end
+end
+
+local function number_reader(field)
+  local locate = locator(field)
+  local pointer = ffi.typeof("const $ *", ffi.typeof(KINDS[field.kind].ctype))
+  return function(slot)
+    local p = locate(slot)
+    if p == nil then return nil end
+    return tonumber(cast(pointer, p)[0])
+  end
+end
+
+local i64p = ffi.typeof "const int64_t *"
+
+local function int64_reader(field)
+  local locate = locator(field)
+  return function(slot)
+    local p = locate(slot)
+    if p == nil then return nil end
+    local v = cast(i64p, p)[0]
+    if v >= -0x20000000000000LL and v <= 0x20000000000000LL then return tonumber(v) end
+    return v
+  end
+end
+
+local function bool_reader(field)
+  local locate = locator(field)
+  return function(slot)
+    local p = locate(slot)
+    if p == nil then return nil end
+    return p[0] ~= 0
+  end
+end
+
+local function text_reader(field)
+  local locate = locator(field)
+  return function(slot)
+    local p = locate(slot)
+    if p == nil then return nil end
+    local from, size = cast(u32p, p)[0], cast(u32p, p)[1]
+    if from + size > slot.size then return nil end
+    return ffi_string(slot.data + from, size)
+  end
+end
+
+-- The block of nested rows: bytes and size, or nil.
+local function block_reader(field)
+  local locate = locator(field)
+  return function(slot)
+    local p = locate(slot)
+    if p == nil then return nil end
+    local from, size = cast(u32p, p)[0], cast(u32p, p)[1]
+    if from + size > slot.size or size < 8 then return nil end
+    return slot.data + from, size
+  end
+end
+
+-- Set by `open`: the run's slots, and functions of the host.
+local run, api, engine
+
+local function stale(what)
+  M.raise(("this %s belongs to a run that is over; read it again"):format(what or "row"))
+end
+
+local function add_slot(data, size, stype)
+  if run.count == run.cap then api.grow_slots(engine) end
+  local i = run.count
+  local slot = run.slots[i]
+  slot.data, slot.size, slot.type = data, size, stype
+  run.count = i + 1
+  return i
+end
+
+local infos = {} -- by address of the type
+
+local function info_of(stype)
+  local address = tonumber(cast("uintptr_t", stype))
+  return infos[address] or M.type(stype)
+end
+
+--- A row for an extension: the slot `i` of this run.
+local function element(info, i)
+  return setmetatable({ [0] = run.base + i }, info.row_mt)
+end
+
+M.element = element
+
+--- The row in slot `i`, whatever its type is; nil when the slot is empty.
+function M.any(i)
+  local slot = run.slots[i]
+  if slot.data == nil then return nil end
+  return element(info_of(slot.type), i)
+end
+
+--- The index of the slot of a row of this run; raises for any other.
+function M.slot_index(row)
+  local i = (rawget(row, 0) or -1) - run.base
+  if not (i >= 0 and i < run.count) then stale() end
+  return i
+end
+
+-- The row at `index` (from 0) of a block, as an element; nil when there is none.
+local function child(block, size, index, stype)
+  local count = cast(u32p, block)[0]
+  if not (index >= 0 and index < count) or index ~= floor(index) then return nil end
+  if 4 * (count + 2) > size then return nil end
+  local from, to = cast(u32p, block)[index + 1], cast(u32p, block)[index + 2]
+  if from > to or to > size or to - from < 8 then return nil end
+  if stype == nil then stype = api.type(engine, cast(u32p, block + from)[0]) end
+  if stype == nil then return nil end
+  return element(info_of(stype), add_slot(block + from, to - from, stype))
+end
+
+-- Nested rows: rows:len(), rows[1], for i, row in rows:each().
+local function list_metatable(field, read_block)
+  local stype = field.rows
+  local methods = {}
+
+  local function block_of(self)
+    return read_block(run.slots[M.slot_index(self)])
+  end
+
+  function methods.len(self)
+    local block = block_of(self)
+    return block == nil and 0 or cast(u32p, block)[0]
+  end
+
+  function methods.each(self)
+    local i = -1
+    return function()
+      local block, size = block_of(self)
+      i = i + 1
+      if block == nil then return nil end
+      local row = child(block, size, i, stype)
+      if row then return i + 1, row end
+    end
+  end
+
+  return {
+    __metatable = false,
+    __index = function(self, key)
+      if type(key) == "number" then
+        local block, size = block_of(self)
+        if block == nil then return nil end
+        return child(block, size, key - 1, stype)
+      end
+      return methods[key] or M.raise(("nested rows have len, each and numbers; not %s")
+        :format(tostring(key)))
+    end,
+    __newindex = function() M.raise(field.name .. ": rows that were read cannot be changed") end,
+    __tostring = function(self) return ("%s (%d rows)"):format(field.name, methods.len(self)) end,
+  }
+end
+
+local function nested_reader(field)
+  local read_block = block_reader(field)
+  if field.kind == ROW then
+    return function(slot)
+      local block, size = read_block(slot)
+      if block == nil then return nil end
+      return child(block, size, 0, field.rows)
+    end
+  end
+  local mt = list_metatable(field, read_block)
+  return function(_, number) return setmetatable({ [0] = number }, mt) end
+end
+
+local function reader(field)
+  local kind = field.kind
+  if kind == INT64 or kind == REF then return int64_reader(field) end
+  if kind == BOOL then return bool_reader(field) end
+  if kind == STRING or kind == BYTES or kind == QNAME then return text_reader(field) end
+  if kind == ROWS or kind == ROW then return nested_reader(field) end
+  return number_reader(field)
+end
+
+local function row_tostring(info, self)
+  local parts = {}
+  for _, field in ipairs(info.list) do
+    local v = self[field.name]
+    if v ~= nil and field.kind ~= ROWS and field.kind ~= ROW then
+      parts[#parts + 1] = field.name .. "=" .. show(v)
+    end
+  end
+  return ("%s {%s}"):format(info.name, table.concat(parts, ", "))
+end
+
+local function row_metatable(info)
+  local readers = {}
+  for name, field in next, info.fields do readers[name] = reader(field) end
+  local name_of_type = info.name
+  readers["sys.QName"] = function() return name_of_type end
+
+  return {
+    __metatable = false,
+    __index = function(self, name)
+      local number = rawget(self, 0)
+      local i = (number or -1) - run.base
+      if not (i >= 0 and i < run.count) then stale() end
+      local read = readers[name]
+      if not read then return wrong_field(info, name) end
+      return read(run.slots[i], number)
+    end,
+    __newindex = function(_, name)
+      M.raise(("%s.%s: a row that was read cannot be changed; use state.update")
+        :format(info.name, tostring(name)))
+    end,
+    __tostring = function(self) return row_tostring(info, self) end,
+  }
+end
+
+-- Writing -----------------------------------------------------------------------
+
+-- Code that stores one field. `s` has the values, `out` the row.
+local STORE_NUMBER = [[
+  v = s[%q]
+  if v ~= nil then
+    v = checks[%d](v)
+    if v == nil then wrong(%d, s) end
+    cast(pointers[%d], out + %d)[0] = v
+    out[%d] = bor(out[%d], %d)
+  end]]
+
+local STORE_TEXT = [[
+  v = s[%q]
+  if v ~= nil then
+    v = checks[%d](v)
+    if v == nil then wrong(%d, s) end
+    n = #v
+    if size + n > run.out_cap then
+      grow(engine, size + n)
+      out = run.out
+    end
+    copy(out + size, v, n)
+    cast(u32p, out + %d)[0] = size
+    cast(u32p, out + %d)[1] = n
+    out[%d] = bor(out[%d], %d)
+    size = size + n
+  end]]
+
+local WRITER = [[
+local run, engine, grow, checks, pointers, wrong, cast, copy, fill, u32p, bor = ...
+return function(s)
+  local out, size, v, n = run.out, %d
+  fill(out, size)
+  cast(u32p, out)[0] = %d
+  cast(u32p, out)[1] = size
+%s
+  return size
+end
+]]
+
+local function store_code(field, i)
+  local fixed = { field.null_at, field.null_at, field.present }
+  if KINDS[field.kind].ctype then
+    return STORE_NUMBER:format(field.name, i, i, i, field.at, unpack(fixed))
+  end
+  return STORE_TEXT:format(field.name, i, i, field.at, field.at, unpack(fixed))
+end
+
+local mutable_u32p = ffi.typeof "uint32_t *"
+
+-- The function that writes a table of values as a row into `run.out` and gives
+-- the row's size.
+local function make_writer(info, stype)
+  local code, checks, pointers = {}, {}, {}
+  for i, field in ipairs(info.list) do
+    local kind = KINDS[field.kind]
+    if field.writable then
+      code[#code + 1] = store_code(field, i)
+      checks[i] = CHECKS[field.kind]
+      pointers[i] = kind.ctype and ffi.typeof("$ *", ffi.typeof(kind.ctype))
+    end
+  end
+  local function wrong(i, s)
+    local field = info.list[i]
+    wrong_value(info, field, s[field.name])
+  end
+  local source = WRITER:format(stype.fixed, stype.id, table.concat(code, "\n"))
+  local chunk = assert(loadstring(source, "=" .. info.name))
+  if run.out_cap < stype.fixed then api.grow_out(engine, stype.fixed) end
+  return chunk(run, engine, api.grow_out, checks, pointers, wrong, cast, copy, ffi.fill,
+    mutable_u32p, bit.bor)
+end
+
+-- Types, continued ----------------------------------------------------------------
+
+local function describe(field)
+  return {
+    name = ffi_string(field.name),
+    kind = field.kind,
+    at = field.at,
+    null_at = field.null_at,
+    present = field.present,
+    rows = field.rows ~= nil and field.rows or nil,
+    writable = field.kind ~= ROWS and field.kind ~= ROW,
+  }
+end
+
+--- What Lua knows of a type of the host; made once for each.
+function M.type(stype)
+  local address = tonumber(cast("uintptr_t", stype))
+  local info = infos[address]
+  if info then return info end
+  info = setmetatable({ name = ffi_string(stype.name), fields = {}, list = {} }, Type)
+  infos[address] = info
+  for i = 0, stype.field_count - 1 do
+    local field = describe(stype.fields[i])
+    info.list[i + 1] = field
+    -- The schema's field wins over the host's IsNew, which stands before it.
+    info.fields[field.name] = field
+  end
+  local is_new = info.fields.IsNew
+  if is_new and is_new == info.list[5] and info.fields["sys.ID"] then is_new.writable = false end
+  info.row_mt = row_metatable(info)
+  info.write = make_writer(info, stype)
+  info.address = stype
+  return info
+end
+
+--- Connects this module to its engine; called once.
+function M.open(host_run, host_api, host_engine, raise)
+  run, api, engine = host_run, host_api, host_engine
+  M.raise = raise
+end
+
+M.stale = stale
+
+return M

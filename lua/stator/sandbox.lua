@@ -1,0 +1,126 @@
+--- sandbox.lua: the environment that the code of a package runs in.
+--
+-- It is a list of what is allowed. Library tables are fronts that cannot be
+-- written; nothing in them leads to the host's own environment.
+
+local M = {}
+
+local BASE = {
+  "assert", "error", "ipairs", "pcall", "select", "tonumber", "tostring", "type", "unpack",
+  "xpcall", "rawequal",
+}
+
+local LIBRARIES = {
+  math = { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor",
+    "fmod", "frexp", "huge", "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad",
+    "sin", "sinh", "sqrt", "tan", "tanh" },
+  string = { "byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "rep",
+    "reverse", "sub", "upper" },
+  table = { "concat", "insert", "maxn", "remove", "sort" },
+  coroutine = { "create", "isyielding", "resume", "running", "status", "wrap", "yield" },
+  bit = { "arshift", "band", "bnot", "bor", "bswap", "bxor", "lshift", "rol", "ror", "rshift",
+    "tobit", "tohex" },
+}
+
+-- A table that can be read only: an empty one before the real one.
+local function frozen(name, real)
+  return setmetatable({}, {
+    __index = real,
+    __newindex = function(_, key)
+      error(("%s.%s cannot be changed"):format(name, tostring(key)), 2)
+    end,
+    __metatable = false,
+  })
+end
+
+-- Fronts (rows, keys, intents, libraries) have nothing of their own to show: what
+-- stands under their numbers is the host's.
+local function guarded(f)
+  return function(t, ...)
+    if type(t) == "table" and getmetatable(t) == false then
+      error("rows, keys and intents have fields only: name the field", 2)
+    end
+    return f(t, ...)
+  end
+end
+
+local function plain_setmetatable(t, mt)
+  if type(t) ~= "table" then error("setmetatable: expected a table", 2) end
+  if type(mt) == "table" and rawget(mt, "__gc") ~= nil then
+    error("setmetatable: __gc is not for extensions", 2)
+  end
+  return setmetatable(t, mt)
+end
+
+-- Text only: bytecode can break out of every rule.
+local function text_loader(env)
+  return function(chunk, name)
+    if type(chunk) ~= "string" then error("load: expected text", 2) end
+    return load(chunk, name or "=load", "t", env)
+  end
+end
+
+-- Park and Miller's generator: the same numbers for the same seed everywhere.
+local function random_functions()
+  local seed = 1
+  local function next_number()
+    seed = seed * 16807 % 2147483647
+    return (seed - 1) / 2147483646
+  end
+  local function random(low, high)
+    if low == nil then return next_number() end
+    if high == nil then low, high = 1, low end
+    if low > high then error("random: the interval is empty", 2) end
+    return low + math.floor(next_number() * (high - low + 1))
+  end
+  return random, function(n)
+    seed = math.floor(math.abs(tonumber(n) or 0)) % 2147483646 + 1
+  end
+end
+
+--- The environment of a package; `require_module` is its `require`.
+--- Also gives the function that seeds math.random for a run.
+function M.new(require_module)
+  local env = {}
+  for _, name in ipairs(BASE) do env[name] = _G[name] end
+  for name, functions in pairs(LIBRARIES) do
+    local real = {}
+    for _, f in ipairs(functions) do real[f] = _G[name][f] end
+    env[name] = real
+  end
+  local random, seed = random_functions()
+  env.math.random = random
+  env.math.randomseed = seed
+  -- These look behind metatables; so they keep away from fronts.
+  env.next = guarded(next)
+  env.pairs = guarded(pairs)
+  env.rawget = guarded(rawget)
+  env.rawset = guarded(rawset)
+  env.getmetatable = getmetatable
+  env.setmetatable = plain_setmetatable
+  for _, name in ipairs { "insert", "remove", "sort" } do
+    env.table[name] = guarded(table[name])
+  end
+  env.collectgarbage = function(what)
+    if what ~= "count" then error("collectgarbage: only \"count\" is allowed", 2) end
+    return collectgarbage "count"
+  end
+  env.load = text_loader(env)
+  env.loadstring = env.load
+  env.require = require_module
+  local strings = env.string
+  for name in pairs(LIBRARIES) do env[name] = frozen(name, env[name]) end
+  local string_mt = getmetatable ""
+  string_mt.__index = strings
+  string_mt.__metatable = false
+  env._G = env
+  env._VERSION = _VERSION
+  return setmetatable(env, {
+    __index = function(_, name)
+      error(("there is no global %s"):format(tostring(name)), 2)
+    end,
+    __metatable = false,
+  }), seed
+end
+
+return M

@@ -1,0 +1,343 @@
+--- state.lua: the author's API, `require "stator.state"`.
+--
+-- A key is a table of checked values and the index of its handle; what `new` and
+-- `update` give is a table of checked values that is written when the run ends.
+-- Both are fronts: the values stand in a table behind them, under the number 0.
+
+local ffi = require "ffi"
+local rows = require "stator.rows"
+
+local rawget, setmetatable, type, next, tostring = rawget, setmetatable, type, next, tostring
+
+local M = {} -- what an extension gets
+local run, api, engine, raise
+
+local HANDLE, BASE, RUN = 0, -1, -2 -- places in the table behind a front
+
+local handles = {} -- by index
+local by_name = {} -- "sys.View restaurant.Sales"
+local pending, pending_count = {}, 0 -- fronts of this run's intents, by intent
+
+--- Raises what the host said about the last call.
+local function host_failed()
+  raise(ffi.string(run.message), run.code)
+end
+
+-- Keys ------------------------------------------------------------------------
+
+local function key_metatable(handle)
+  local info = handle.key
+  return {
+    __metatable = false,
+    __index = function(self, name)
+      local behind = rawget(self, 0)
+      if not info.fields[name] then info:check(name) end
+      return behind[name]
+    end,
+    __newindex = function(self, name, v)
+      if v ~= nil then v = info:check(name, v) end
+      rawget(self, 0)[name] = v
+    end,
+    __tostring = function(self)
+      local parts = {}
+      for _, field in ipairs(info.list) do
+        local v = rawget(self, 0)[field.name]
+        if v ~= nil then parts[#parts + 1] = field.name .. "=" .. tostring(v) end
+      end
+      return ("%s {%s}"):format(handle.name, table.concat(parts, ", "))
+    end,
+  }
+end
+
+local function make_key(handle, fields)
+  local behind = { [HANDLE] = handle.index }
+  local info = handle.key
+  if fields ~= nil then
+    if type(fields) ~= "table" then
+      raise(("a key is made from a table of fields, not from a %s"):format(type(fields)))
+    end
+    for name, v in next, fields do behind[name] = info:check(name, v) end
+  end
+  return setmetatable({ [0] = behind }, handle.key_mt)
+end
+
+-- Writes the key for the host; gives its handle and size.
+local function encode(key, operation)
+  local behind = type(key) == "table" and rawget(key, 0)
+  local handle = type(behind) == "table" and handles[behind[HANDLE]]
+  if not handle then
+    raise(("%s: expected a key, found a %s"):format(operation, type(key)))
+  end
+  return handle, handle.key.write(behind)
+end
+
+-- Handles ------------------------------------------------------------------------
+
+local function open_handle(storage, entity)
+  local name = entity and storage .. " " .. entity or storage
+  local front = by_name[name]
+  if front then return front end
+  local index = api.handle(engine, storage, entity)
+  if index < 0 then host_failed() end
+  local handle = { index = index, name = name, key = rows.type(api.key_type(engine, index)) }
+  handle.key_mt = key_metatable(handle)
+  handles[index] = handle
+  front = setmetatable({}, {
+    __metatable = false,
+    __call = function(_, fields) return make_key(handle, fields) end,
+    __index = function(_, field)
+      raise(("%s is a handle; call it with fields to make a key, then read %s")
+        :format(name, tostring(field)))
+    end,
+    __newindex = function() raise(name .. " is a handle; call it with fields to make a key") end,
+    __tostring = function() return name end,
+  })
+  by_name[name] = front
+  return front
+end
+
+local function check_name(what, name)
+  if type(name) ~= "string" then
+    raise(("%s: expected a name, found a %s"):format(what, type(name)))
+  end
+end
+
+--- The handle of a view: `local Sales = state.view "restaurant.Sales"`.
+---@param name string
+function M.view(name)
+  check_name("state.view", name)
+  return open_handle("sys.View", name)
+end
+
+--- The handle of a table: `local Article = state.record "restaurant.Article"`.
+---@param name string
+function M.record(name)
+  check_name("state.record", name)
+  return open_handle("sys.Record", name)
+end
+
+--- The handle of any storage: `state.storage "sys.WLog"`.
+---@param name string
+---@param entity string|nil
+function M.storage(name, entity)
+  check_name("state.storage", name)
+  if entity ~= nil then check_name("state.storage", entity) end
+  return open_handle(name, entity)
+end
+
+-- Reading --------------------------------------------------------------------------
+
+--- The row with this key, or nil.
+function M.get(key)
+  local handle, size = encode(key, "get")
+  local found = api.get(engine, handle.index, size)
+  if found < 0 then host_failed() end
+  if found == 0 then return nil end
+  return rows.any(run.count - 1)
+end
+
+local function shown(key)
+  local handle, size = encode(key, "get")
+  api.show(engine, handle.index, size)
+  return ffi.string(run.message)
+end
+
+local NOT_EXISTS, EXISTS = -6, -7
+
+--- The row with this key; its absence is an error.
+function M.must_get(key)
+  local row = M.get(key)
+  if row == nil then raise(shown(key) .. ": not exists", NOT_EXISTS) end
+  return row
+end
+
+--- An error when there is a row with this key.
+function M.must_not_exist(key)
+  if M.get(key) ~= nil then raise(shown(key) .. ": exists", EXISTS) end
+end
+
+--- Many rows at once: `result[i]` is the row of `keys[i]`, or nil.
+---@param keys table
+function M.get_all(keys)
+  if type(keys) ~= "table" then
+    raise(("get_all: expected a table of keys, found a %s"):format(type(keys)))
+  end
+  local result, count = {}, #keys
+  for i = 1, count do
+    local handle, size = encode(keys[i], "get_all")
+    if api.batch_add(engine, handle.index, size) < 0 then host_failed() end
+  end
+  if api.batch_get(engine) < 0 then host_failed() end
+  local first = run.count - count
+  for i = 1, count do result[i] = rows.any(first + i - 1) end
+  return result
+end
+
+local function read_options(opts)
+  if opts == nil then return 0, 0 end
+  if type(opts) ~= "table" then
+    raise(("read: expected a table of options, found a %s"):format(type(opts)))
+  end
+  for name in next, opts do
+    if name ~= "reverse" and name ~= "limit" then
+      raise(("read: no option %s; there are reverse and limit"):format(tostring(name)))
+    end
+  end
+  local limit = opts.limit or 0
+  if type(limit) ~= "number" or limit ~= math.floor(limit) or limit < 0 or limit >= 2 ^ 32 then
+    raise("read: limit is a whole number of rows")
+  end
+  if opts.limit == 0 then limit = -1 end
+  return opts.reverse and 1 or 0, limit
+end
+
+local function nothing() return nil end
+
+--- Rows whose keys begin with the fields of this one, in order:
+--- `for key, row in state.read(Sales { Year = 2026 }, { reverse = true, limit = 20 }) do`.
+function M.read(key, opts)
+  local handle, size = encode(key, "read")
+  local reverse, limit = read_options(opts)
+  if limit < 0 then return nothing end
+  local index = handle.index
+  local cursor = api.read(engine, index, size, reverse, limit)
+  if cursor < 0 then host_failed() end
+  local base = run.base
+  return function()
+    if run.base ~= base then rows.stale "iterator" end
+    local found = api.next(engine, index, cursor)
+    if found < 0 then host_failed() end
+    if found == 0 then return nil end
+    local count = run.count
+    return rows.any(count - 2), rows.any(count - 1)
+  end
+end
+
+-- Intents ----------------------------------------------------------------------------
+
+local builder_mts = {} -- by type
+
+local function builder_metatable(info)
+  local mt = builder_mts[info]
+  if mt then return mt end
+  mt = {
+    __metatable = false,
+    __index = function(self, name)
+      local behind = rawget(self, 0)
+      if behind[RUN] ~= run.base then rows.stale() end
+      local v = behind[name]
+      if v ~= nil then return v end
+      if behind[BASE] then return behind[BASE][name] end
+      if not info.fields[name] then info:check(name) end
+      return nil
+    end,
+    __newindex = function(self, name, v)
+      local behind = rawget(self, 0)
+      if behind[RUN] ~= run.base then rows.stale() end
+      if v ~= nil then v = info:check(name, v) end
+      behind[name] = v
+    end,
+    __tostring = function() return "intent of " .. info.name end,
+  }
+  builder_mts[info] = mt
+  return mt
+end
+
+local function fill_in(info, behind, fields)
+  if fields == nil then return end
+  if type(fields) ~= "table" then
+    raise(("expected a table of fields, found a %s"):format(type(fields)))
+  end
+  for name, v in next, fields do behind[name] = info:check(name, v) end
+end
+
+-- Registers the intent; its values are written by `finish`.
+local function intend(key, operation, base, fields)
+  local handle, size = encode(key, operation)
+  local slot = base and rows.slot_index(base) or -1
+  local intent = api.intent(engine, handle.index, size, slot)
+  if intent < 0 then host_failed() end
+  local info = rows.type(api.value_type(engine, handle.index))
+  local behind = { [RUN] = run.base, [BASE] = base }
+  if not base and info.fields["sys.ID"] then
+    behind["sys.ID"] = fields and fields["sys.ID"] or api.raw_id(engine)
+  end
+  fill_in(info, behind, fields)
+  pending[intent + 1] = { info, behind }
+  pending_count = intent + 1
+  local front = setmetatable({ [0] = behind }, builder_metatable(info))
+  pending[intent + 1][3] = front
+  return front
+end
+
+--- Asks for a new row; set its fields on what this gives, or pass them.
+function M.new(key, fields)
+  return intend(key, "new", nil, fields)
+end
+
+--- Asks for a change of `row`, which was read with this key in this run.
+function M.update(key, row, fields)
+  if type(row) ~= "table" or type(rawget(row, 0)) ~= "number" then
+    raise(("update: expected the row that was read, found a %s"):format(type(row)))
+  end
+  return intend(key, "update", row, fields)
+end
+
+--- What `new` or `update` gave for this key in this run, or nil.
+function M.find_intent(key)
+  local handle, size = encode(key, "find_intent")
+  local found = api.find(engine, handle.index, size)
+  if found < 0 then host_failed() end
+  if found == 0 then return nil end
+  return pending[found][3]
+end
+
+-- Short forms -------------------------------------------------------------------------
+
+--- Adds a row to the result: `state.result { Total = 5 }`.
+function M.result(fields)
+  return M.new(M.storage "sys.Result" {}, fields)
+end
+
+--- Sets status and message of the reply.
+function M.response(status, message)
+  return M.new(M.storage "sys.Response" {}, { StatusCode = status, ErrorMessage = message })
+end
+
+local LEVELS = { none = 0, error = 1, warning = 2, info = 3, verbose = 4, trace = 5 }
+
+--- Writes a line of the log; `level` is "error", "warning", "info" … or its number.
+function M.log(level, message)
+  local number = LEVELS[level] or level
+  if type(number) ~= "number" then
+    raise(("log: no level %s; there are error, warning, info, verbose and trace")
+      :format(tostring(level)))
+  end
+  if type(message) ~= "string" then message = tostring(message) end
+  M.new(M.storage "sys.Logger" { LogLevel = number }, { Message = message })
+end
+
+-- For the engine --------------------------------------------------------------------------
+
+local engine_side = { api = M }
+
+--- Writes the values of all intents.
+function engine_side.finish()
+  for i = 1, pending_count do
+    local p = pending[i]
+    local size = p[1].write(p[2])
+    if api.fill(engine, i - 1, size) < 0 then host_failed() end
+  end
+end
+
+--- Forgets the intents of the last run.
+function engine_side.begin()
+  for i = 1, pending_count do pending[i] = nil end
+  pending_count = 0
+end
+
+function engine_side.open(host_run, host_api, host_engine, raiser)
+  run, api, engine, raise = host_run, host_api, host_engine, raiser
+end
+
+return engine_side

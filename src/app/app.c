@@ -1,0 +1,263 @@
+/*
+ * app.c: the data of an application: a folder for it, in that a folder for
+ * each partition, and app.json, which says how many there are.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "app/files.h"
+#include "base/json.h"
+
+stator_partition *
+stator__app_partition(const stator_app *app, int64_t wsid)
+{
+	return &app->partitions[(uint64_t)wsid % app->partition_count];
+}
+
+static int
+make_folders(const char *path, stator_error *err)
+{
+	char *copy = stator__strdup(path);
+	int code = STATOR_OK;
+
+	for (char *p = copy + 1; code == STATOR_OK; p++) {
+		char c = *p;
+
+		if (c != '/' && c != 0)
+			continue;
+		*p = 0;
+		if (mkdir(copy, 0755) && errno != EEXIST)
+			code = stator__fail(err, STATOR_IO, "%s: %s", copy,
+					    strerror(errno));
+		*p = c;
+		if (c == 0)
+			break;
+	}
+	free(copy);
+	return code;
+}
+
+/* The name of the folder: the application's, with "." for "/". */
+static char *
+folder_of(const char *data, const char *app)
+{
+	char *path = stator__format("%s/%s", data, app);
+
+	for (char *p = path + strlen(data) + 1; *p; p++)
+		if (*p == '/')
+			*p = '.';
+	return path;
+}
+
+/* One process at a time writes. */
+static int
+lock_folder(stator_app *app, stator_error *err)
+{
+	char *path = stator__format("%s/lock", app->data);
+
+	app->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	free(path);
+	if (app->lock < 0)
+		return stator__fail(err, STATOR_IO, "%s: %s", app->data,
+				    strerror(errno));
+	if (flock(app->lock, LOCK_EX | LOCK_NB))
+		return stator__fail(err, STATOR_IO,
+				    "%s: in use by another process; stop it "
+				    "first",
+				    app->data);
+	return STATOR_OK;
+}
+
+/* The number of partitions that the data has; 0 when there is no data. */
+static int
+read_partitions(const stator_app *app, uint32_t *count, stator_error *err)
+{
+	char *path = stator__format("%s/app.json", app->data);
+	const stator_json *n = NULL;
+	stator_arena arena = {0};
+	stator_json *json;
+	stator_slice text;
+	int64_t number = 0;
+	int code = STATOR_OK;
+
+	*count = 0;
+	if (stator__file_read(&arena, path, &text) == 0) {
+		if (stator__json_parse(&arena, text.data, text.size, &json,
+				       err) == STATOR_OK)
+			n = stator__json_get(json, "partitions");
+		if (n && stator__json_int(n, &number))
+			*count = (uint32_t)number;
+		else
+			code = stator__fail(err, STATOR_CORRUPT,
+					    "%s: does not say how many "
+					    "partitions there are",
+					    path);
+	}
+	stator__arena_free(&arena);
+	free(path);
+	return code;
+}
+
+static bool
+write_whole(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	size_t size = strlen(text);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = write(fd, text, size) == (ssize_t)size && fsync(fd) == 0;
+	return close(fd) == 0 && done;
+}
+
+static bool
+sync_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = fsync(fd) == 0;
+	close(fd);
+	return done;
+}
+
+static int
+write_partitions(const stator_app *app, stator_error *err)
+{
+	char *path = stator__format("%s/app.json", app->data);
+	char *draft = stator__format("%s.new", path);
+	char *text = stator__format("{\"partitions\":%u}\n",
+				    app->partition_count);
+	int code = STATOR_OK;
+
+	if (!write_whole(draft, text) || rename(draft, path) ||
+	    !sync_folder(app->data))
+		code = stator__fail(err, STATOR_IO, "%s: %s", path,
+				    strerror(errno));
+	free(text);
+	free(draft);
+	free(path);
+	return code;
+}
+
+static int
+settle_partitions(stator_app *app, const stator_app_opts *opts,
+		  stator_error *err)
+{
+	uint32_t has;
+	int code = read_partitions(app, &has, err);
+
+	if (code)
+		return code;
+	if (has == 0 && opts->read_only)
+		return stator__fail(err, STATOR_NOT_FOUND,
+				    "%s: there is no data of %s", app->data,
+				    app->version->app);
+	if (has && opts->partitions && opts->partitions != has)
+		return stator__fail(err, STATOR_INVALID,
+				    "%s: the data has %u partitions, not %u; "
+				    "leave out --partitions",
+				    app->data, has, opts->partitions);
+	app->partition_count = has		  ? has
+			       : opts->partitions ? opts->partitions
+						  : app->version->descriptor
+							    .partitions;
+	return has ? STATOR_OK : write_partitions(app, err);
+}
+
+static int
+open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
+	       stator_error *err)
+{
+	stator_partition *p = &app->partitions[i];
+	stator_store_opts store = {
+		.read_only = opts->read_only,
+		.volatile_ = app->version->descriptor.durability ==
+			     STATOR_DURABILITY_NONE,
+	};
+	char *path = stator__format("%s/partition-%u", app->data, i);
+	int code;
+
+	p->app = app;
+	p->index = i;
+	p->ops = &stator__store_lmdb;
+	p->selves = stator__alloc((app->version->registry->plugin_count + 1) *
+				  sizeof(void *));
+	code = p->ops->open(&p->store, path, &store, err);
+	free(path);
+	if (code == STATOR_OK)
+		code = stator__registry_attach(app->version->registry, i,
+					       p->selves, err);
+	return code;
+}
+
+static int
+open_all(stator_app *app, const char *data, const stator_app_opts *opts,
+	 stator_error *err)
+{
+	int code = STATOR_OK;
+
+	app->data = folder_of(data, app->version->app);
+	app->lock = -1;
+	if (!opts->read_only) {
+		code = make_folders(app->data, err);
+		if (code == STATOR_OK)
+			code = lock_folder(app, err);
+	}
+	if (code == STATOR_OK)
+		code = settle_partitions(app, opts, err);
+	if (code)
+		return code;
+	app->partitions = stator__alloc(app->partition_count *
+					sizeof(*app->partitions));
+	for (uint32_t i = 0; i < app->partition_count && !code; i++)
+		code = open_partition(app, i, opts, err);
+	return code;
+}
+
+int
+stator__app_open(stator_app **out, stator_version *version, const char *data,
+		 const stator_app_opts *opts, stator_error *err)
+{
+	stator_app *app = stator__alloc(sizeof(*app));
+	int code;
+
+	app->version = version;
+	code = open_all(app, data, opts, err);
+	if (code) {
+		stator__app_close(app);
+		return code;
+	}
+	*out = app;
+	return STATOR_OK;
+}
+
+void
+stator__app_close(stator_app *app)
+{
+	for (uint32_t i = 0; app->partitions && i < app->partition_count; i++) {
+		stator_partition *p = &app->partitions[i];
+
+		if (p->store) {
+			stator__registry_detach(app->version->registry,
+						p->selves);
+			p->ops->close(p->store);
+		}
+		free(p->selves);
+	}
+	free(app->partitions);
+	if (app->lock >= 0)
+		close(app->lock);
+	free(app->data);
+	stator__version_free(app->version);
+	free(app);
+}

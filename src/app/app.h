@@ -1,0 +1,126 @@
+/*
+ * app.h: an application: its image, checked and compiled, and its partitions.
+ *
+ * An image becomes an `stator_version`: definition, storages, modules; it does
+ * not change, and every thread may read it. A partition is a store, read and
+ * written by its threads through workers. A worker is what one thread needs to
+ * run extensions of one partition: a state and an engine for each package.
+ */
+#ifndef STATOR_APP_H
+#define STATOR_APP_H
+
+#include <pthread.h>
+
+#include "engine/engine.h"
+
+typedef enum stator_durability {
+	STATOR_DURABILITY_LOG,
+	STATOR_DURABILITY_STORE,
+	STATOR_DURABILITY_NONE
+} stator_durability;
+
+/* What descriptor.json says, with its defaults. */
+typedef struct stator_descriptor {
+	const char *app; /* NULL: not said */
+	const char *version;
+	uint32_t partitions;
+	uint32_t app_workspaces;
+	uint32_t query_engines;
+	stator_limits limits;
+	stator_durability durability;
+	const struct stator_json *packages; /* limits of single packages */
+} stator_descriptor;
+
+/* Reads descriptor.json; what is wrong is added to the problems. */
+void stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
+			     const char *path, stator_problems *problems);
+/* The limits of one package. */
+stator_limits stator__descriptor_limits(const stator_descriptor *d,
+					const char *package);
+
+typedef struct stator_package_files {
+	const stator_module *modules;
+	size_t module_count;
+} stator_package_files;
+
+/* One version of an application. */
+typedef struct stator_version {
+	stator_arena arena;
+	const char *app; /* "owner/name" */
+	stator_descriptor descriptor;
+	stator_def *def;
+	stator_registry *registry;
+	stator_package_files *files; /* by package of the definition */
+	const stator_builtin *builtins; /* borrowed from the host */
+	size_t builtin_count;
+} stator_version;
+
+/*
+ * Loads and checks an image. NULL when there were problems, which are added to
+ * the list. Caller frees with `stator__version_free`.
+ */
+stator_version *stator__version_load(const char *image,
+				     const stator_builtin *builtins,
+				     size_t builtin_count,
+				     stator_problems *problems);
+void stator__version_free(stator_version *version);
+
+/* Workers ------------------------------------------------------------------- */
+
+struct stator_partition;
+
+typedef struct stator_worker {
+	struct stator_partition *partition;
+	const stator_version *version;
+	stator_state state;
+	stator_engine_env *envs; /* by package and engine */
+	stator_engine **engines;
+	stator_view view;
+	/* Snapshots of other partitions that the run has looked into. */
+	stator_view *others;
+} stator_worker;
+
+/* NULL and problems when a package does not load. */
+stator_worker *stator__worker_new(struct stator_partition *partition,
+				  stator_problems *problems);
+void stator__worker_free(stator_worker *worker);
+/* Runs `ext` with the worker's state, which has been begun and given what it
+ * is about. The state is the caller's until `stator__worker_end`. */
+int stator__worker_run(stator_worker *worker, const stator_ext *ext,
+		       stator_error *err);
+void stator__worker_end(stator_worker *worker);
+
+/* Partitions ------------------------------------------------------------------ */
+
+typedef struct stator_app stator_app;
+
+typedef struct stator_partition {
+	stator_app *app;
+	uint32_t index;
+	const stator_store_ops *ops;
+	stator_store *store;
+	void **selves;	/* plugin instances */
+	void *processor; /* the processor's */
+} stator_partition;
+
+struct stator_app {
+	stator_version *version;
+	char *data; /* folder of this application's data */
+	int lock;   /* of the folder; -1: read only */
+	stator_partition *partitions;
+	uint32_t partition_count;
+};
+
+typedef struct stator_app_opts {
+	uint32_t partitions; /* 0: as the data has, or the descriptor says */
+	bool read_only;
+} stator_app_opts;
+
+/* Opens the data of a version, which is taken. */
+int stator__app_open(stator_app **out, stator_version *version,
+		     const char *data, const stator_app_opts *opts,
+		     stator_error *err);
+void stator__app_close(stator_app *app);
+stator_partition *stator__app_partition(const stator_app *app, int64_t wsid);
+
+#endif

@@ -1,0 +1,289 @@
+/*
+ * descriptor.c: descriptor.json, strictly: an unknown key is an error.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "app/app.h"
+#include "app/files.h"
+#include "base/json.h"
+
+/* What is being read, and where problems go. */
+typedef struct reader {
+	stator_arena *arena;
+	const char *file;
+	stator_problems *problems;
+} reader;
+
+static void
+complain(reader *r, const char *path, const char *expected,
+	 const stator_json *value)
+{
+	stator__problem(r->problems, r->file, 1, 1, "%s: expected %s, found %s",
+			path, expected, stator__json_show(r->arena, value));
+}
+
+typedef struct member {
+	const char *name;
+	void (*read)(reader *r, const char *path, const stator_json *value,
+		     void *to);
+	void *to;
+} member;
+
+static void
+read_string(reader *r, const char *path, const stator_json *value, void *to)
+{
+	if (value->kind != STATOR_JSON_STRING || value->text.size == 0) {
+		complain(r, path, "a string", value);
+		return;
+	}
+	*(const char **)to = stator__arena_str(r->arena, value->text.data,
+					       value->text.size);
+}
+
+static bool
+read_number(reader *r, const char *path, const stator_json *value,
+	    int64_t least, int64_t most, int64_t *out)
+{
+	char expected[64];
+
+	if (value->kind == STATOR_JSON_NUMBER && stator__json_int(value, out) &&
+	    *out >= least && *out <= most)
+		return true;
+	snprintf(expected, sizeof(expected), "a whole number from %lld to %lld",
+		 (long long)least, (long long)most);
+	complain(r, path, expected, value);
+	return false;
+}
+
+static void
+read_count(reader *r, const char *path, const stator_json *value, void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, 65535, &n))
+		*(uint32_t *)to = (uint32_t)n;
+}
+
+static void
+read_engines_count(reader *r, const char *path, const stator_json *value,
+		   void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, 256, &n))
+		*(uint32_t *)to = (uint32_t)n;
+}
+
+static void
+read_u32(reader *r, const char *path, const stator_json *value, void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, UINT32_MAX, &n))
+		*(uint32_t *)to = (uint32_t)n;
+}
+
+static void
+read_u64(reader *r, const char *path, const stator_json *value, void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, INT64_MAX, &n))
+		*(uint64_t *)to = (uint64_t)n;
+}
+
+static void
+read_megabytes(reader *r, const char *path, const stator_json *value, void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, 65536, &n))
+		*(uint64_t *)to = (uint64_t)n << 20;
+}
+
+static void
+read_nothing(reader *r, const char *path, const stator_json *value, void *to)
+{
+	(void)r;
+	(void)path;
+	(void)value;
+	(void)to;
+}
+
+/* Reads an object whose members are those of the list and no others. */
+static void
+read_object(reader *r, const char *path, const stator_json *value,
+	    const member *members, size_t count)
+{
+	const char *names[16];
+	const char *dot = *path ? "." : "";
+
+	if (value->kind != STATOR_JSON_OBJECT) {
+		complain(r, *path ? path : "descriptor", "an object", value);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		names[i] = members[i].name;
+	for (const stator_json *c = value->first; c; c = c->next) {
+		const char *at = stator__arena_format(
+			r->arena, "%s%s%.*s", path, dot, (int)c->name.size,
+			(const char *)c->name.data);
+		const char *guess;
+		size_t i = 0;
+
+		while (i < count && !stator__slice_is(c->name, names[i]))
+			i++;
+		if (i < count) {
+			members[i].read(r, at, c, members[i].to);
+			continue;
+		}
+		guess = stator__guess(c->name.data, c->name.size, names, count);
+		stator__problem(r->problems, r->file, 1, 1,
+				"%s: unknown key%s%s%s", at,
+				guess ? "; did you mean " : "",
+				guess ? guess : "", guess ? "?" : "");
+	}
+}
+
+/* Time limits are checked for form here; they are enforced with the limits on
+ * time. */
+static void
+read_times(reader *r, const char *path, const stator_json *value, void *to)
+{
+	uint32_t unused[4];
+	const member members[] = {
+		{"command", read_u32, &unused[0]},
+		{"query", read_u32, &unused[1]},
+		{"projector", read_u32, &unused[2]},
+		{"job", read_u32, &unused[3]},
+	};
+
+	(void)to;
+	read_object(r, path, value, members, STATOR_COUNT(members));
+}
+
+static void
+read_limits(reader *r, const char *path, const stator_json *value, void *to)
+{
+	stator_limits *limits = to;
+	uint32_t unused;
+	const member members[] = {
+		{"memoryMB", read_megabytes, &limits->memory},
+		{"timeMs", read_times, NULL},
+		{"intents", read_u32, &limits->intents},
+		{"rowsRead", read_u64, &limits->rows},
+		{"bytesReturned", read_u64, &limits->bytes},
+		{"breaches", read_u32, &unused},
+		{"quarantineMs", read_u32, &unused},
+	};
+
+	read_object(r, path, value, members, STATOR_COUNT(members));
+}
+
+static void
+read_engines(reader *r, const char *path, const stator_json *value, void *to)
+{
+	const member members[] = {{"query", read_engines_count, to}};
+
+	read_object(r, path, value, members, STATOR_COUNT(members));
+}
+
+static void
+read_reset(reader *r, const char *path, const stator_json *value, void *to)
+{
+	(void)to;
+	if (value->kind != STATOR_JSON_STRING ||
+	    !stator__slice_is(value->text, "frozen"))
+		complain(r, path, "\"frozen\"", value);
+}
+
+static void
+read_durability(reader *r, const char *path, const stator_json *value, void *to)
+{
+	static const char *const names[] = {"log", "store", "none"};
+
+	for (size_t i = 0; i < STATOR_COUNT(names); i++)
+		if (value->kind == STATOR_JSON_STRING &&
+		    stator__slice_is(value->text, names[i])) {
+			*(stator_durability *)to = (stator_durability)i;
+			return;
+		}
+	complain(r, path, "\"log\", \"store\" or \"none\"", value);
+}
+
+static void
+read_packages(reader *r, const char *path, const stator_json *value, void *to)
+{
+	stator_limits limits;
+	const member members[] = {{"limits", read_limits, &limits},
+				  {"reset", read_reset, NULL}};
+
+	if (value->kind != STATOR_JSON_OBJECT) {
+		complain(r, path, "an object", value);
+		return;
+	}
+	for (const stator_json *c = value->first; c; c = c->next)
+		read_object(r,
+			    stator__arena_format(r->arena, "%s.%.*s", path,
+						 (int)c->name.size,
+						 (const char *)c->name.data),
+			    c, members, STATOR_COUNT(members));
+	*(const stator_json **)to = value;
+}
+
+void
+stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
+			const char *path, stator_problems *problems)
+{
+	reader r = {arena, path, problems};
+	const member members[] = {
+		{"app", read_string, &d->app},
+		{"version", read_string, &d->version},
+		{"partitions", read_count, &d->partitions},
+		{"appWorkspaces", read_count, &d->app_workspaces},
+		{"engines", read_engines, &d->query_engines},
+		{"limits", read_limits, &d->limits},
+		{"reset", read_reset, NULL},
+		{"storages", read_nothing, NULL},
+		{"durability", read_durability, &d->durability},
+		{"packages", read_packages, &d->packages},
+	};
+	stator_json *json;
+	stator_slice text;
+	stator_error err;
+
+	*d = (stator_descriptor){
+		.version = "1",
+		.partitions = 1,
+		.app_workspaces = 1,
+		.query_engines = 2,
+		.limits = {64u << 20, 1000, 100000, 16777216},
+	};
+	if (stator__file_read(arena, path, &text) == ENOENT)
+		return;
+	if (stator__json_parse(arena, text.data, text.size, &json, &err)) {
+		stator__problem(problems, path, 1, 1, "%s", err.msg);
+		return;
+	}
+	read_object(&r, "", json, members, STATOR_COUNT(members));
+}
+
+stator_limits
+stator__descriptor_limits(const stator_descriptor *d, const char *package)
+{
+	stator_limits limits = d->limits;
+	const stator_json *p = d->packages ? stator__json_get(d->packages,
+							      package)
+					   : NULL;
+	const stator_json *given = p ? stator__json_get(p, "limits") : NULL;
+	stator_problems none = {0};
+	stator_arena arena = {0};
+	reader r = {&arena, "", &none};
+
+	if (given)
+		read_limits(&r, "", given, &limits);
+	stator__problems_free(&none);
+	stator__arena_free(&arena);
+	return limits;
+}

@@ -1,0 +1,18 @@
+/*
+ * files.h: reading the files of an image.
+ */
+#ifndef STATOR_FILES_H
+#define STATOR_FILES_H
+
+#include "base/base.h"
+
+/* The whole file, in the arena: 0, or an errno; the text is empty then. */
+int stator__file_read(stator_arena *arena, const char *path,
+		      stator_slice *text);
+bool stator__is_folder(const char *path);
+/* Names in a folder, sorted, without "." and hidden ones; in the arena. */
+int stator__folder_read(stator_arena *arena, const char *path,
+			const char ***names, size_t *count);
+bool stator__ends_with(const char *name, const char *ending);
+
+#endif

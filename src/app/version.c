@@ -1,0 +1,269 @@
+/*
+ * version.c: an image to a version of an application: find the packages, read
+ * the descriptor, compile the schema, bind the storages, load every module
+ * once to see that it can be. All problems are listed at once.
+ */
+#include <stdlib.h>
+
+#include "app/app.h"
+#include "app/files.h"
+#include "storage/storage.h"
+
+/* A folder below pkg/ that has files. */
+typedef struct found_package {
+	const char *path; /* below pkg/, "github.com/x/restaurant" */
+	stator_module *modules;
+	size_t module_count, module_cap;
+} found_package;
+
+typedef struct loading {
+	stator_version *version;
+	stator_problems *problems;
+	stator_source *sources;
+	size_t source_count, source_cap;
+	found_package *packages;
+	size_t package_count, package_cap;
+} loading;
+
+static const char *
+last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void
+add_schema(loading *l, const char *file, const char *package)
+{
+	stator_source *s;
+
+	STATOR_GROW(l->sources, l->source_count, l->source_cap);
+	s = &l->sources[l->source_count++];
+	s->path = file;
+	s->package = package;
+	if (stator__file_read(&l->version->arena, file, &s->text))
+		stator__problem(l->problems, file, 1, 1, "cannot be read");
+}
+
+static void
+add_module(loading *l, found_package *p, const char *file, const char *name)
+{
+	stator_arena *arena = &l->version->arena;
+	stator_module *m;
+
+	STATOR_GROW(p->modules, p->module_count, p->module_cap);
+	m = &p->modules[p->module_count++];
+	m->name = stator__arena_str(arena, name, strlen(name) - 4);
+	m->path = stator__arena_format(arena, "%s/%s", last_part(p->path),
+				       name);
+	m->file = file;
+	if (stator__file_read(arena, file, &m->text))
+		stator__problem(l->problems, file, 1, 1, "cannot be read");
+}
+
+static void find_packages(loading *l, const char *folder, const char *path);
+
+/* Reads the entries of one folder; true when one of them is a schema. */
+static bool
+read_folder(loading *l, const char *folder, found_package *p,
+	    const char **names, size_t count, size_t *folders, size_t *files)
+{
+	stator_arena *arena = &l->version->arena;
+	bool schema = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *file = stator__arena_format(arena, "%s/%s", folder,
+							names[i]);
+
+		if (stator__is_folder(file)) {
+			++*folders;
+			continue;
+		}
+		++*files;
+		if (stator__ends_with(names[i], ".vsql")) {
+			add_schema(l, file, p->path);
+			schema = true;
+		} else if (stator__ends_with(names[i], ".lua")) {
+			add_module(l, p, file, names[i]);
+		}
+	}
+	return schema;
+}
+
+static void
+find_packages(loading *l, const char *folder, const char *path)
+{
+	stator_arena *arena = &l->version->arena;
+	size_t count, folders = 0, files = 0;
+	found_package p = {.path = path};
+	const char **names;
+	bool schema;
+
+	stator__folder_read(arena, folder, &names, &count);
+	schema = read_folder(l, folder, &p, names, count, &folders, &files);
+	if (!schema && (files || folders == 0) && *path)
+		stator__problem(l->problems, folder, 1, 1,
+				"the package has no .vsql file");
+	if (schema && !*path)
+		stator__problem(l->problems, folder, 1, 1,
+				"schema files belong into a folder of pkg, "
+				"which is the package");
+	STATOR_GROW(l->packages, l->package_count, l->package_cap);
+	l->packages[l->package_count++] = p;
+	for (size_t i = 0; i < count; i++) {
+		const char *sub = stator__arena_format(arena, "%s/%s", folder,
+						       names[i]);
+
+		if (stator__is_folder(sub))
+			find_packages(l, sub,
+				      stator__arena_format(arena, "%s%s%s",
+							   path,
+							   *path ? "/" : "",
+							   names[i]));
+	}
+}
+
+static void
+read_image(loading *l, const char *image)
+{
+	stator_arena *arena = &l->version->arena;
+	const char *pkg = stator__arena_format(arena, "%s/pkg", image);
+
+	if (!stator__is_folder(image)) {
+		stator__problem(l->problems, image, 1, 1,
+				"there is no such folder; an image is a folder "
+				"with pkg/<package>/*.vsql");
+		return;
+	}
+	stator__descriptor_read(
+		&l->version->descriptor, arena,
+		stator__arena_format(arena, "%s/descriptor.json", image),
+		l->problems);
+	if (!stator__is_folder(pkg)) {
+		stator__problem(l->problems, pkg, 1, 1,
+				"there is no such folder; packages are in "
+				"pkg/<package>/");
+		return;
+	}
+	find_packages(l, pkg, "");
+	if (l->source_count == 0 && l->problems->count == 0)
+		stator__problem(l->problems, pkg, 1, 1,
+				"there is no package with a .vsql file");
+}
+
+static void
+assign_files(loading *l)
+{
+	stator_version *v = l->version;
+
+	v->files = stator__arena_zero(&v->arena, (v->def->package_count + 1) *
+							 sizeof(*v->files));
+	for (size_t i = 0; i < v->def->package_count; i++)
+		for (size_t k = 0; k < l->package_count; k++) {
+			found_package *p = &l->packages[k];
+
+			if (strcmp(p->path, v->def->packages[i].path) != 0)
+				continue;
+			v->files[i].modules = stator__arena_copy(
+				&v->arena, p->modules,
+				p->module_count * sizeof(*p->modules));
+			v->files[i].module_count = p->module_count;
+		}
+}
+
+static void
+name_app(stator_version *v, const char *image)
+{
+	const char *name = image;
+	size_t size = strlen(image);
+
+	if (v->descriptor.app) {
+		v->app = v->descriptor.app;
+		return;
+	}
+	if (v->def->app) {
+		v->app = v->def->app;
+		return;
+	}
+	while (size > 1 && image[size - 1] == '/')
+		size--;
+	name = stator__arena_str(&v->arena, image, size);
+	v->app = last_part(name);
+}
+
+/* Every package is loaded once, with all its extensions, to find problems. */
+static void
+try_engines(stator_version *v, stator_problems *problems)
+{
+	stator_partition partition = {0};
+	stator_app app = {.version = v, .partition_count = 1};
+	stator_worker *worker;
+	stator_error err;
+
+	partition.app = &app;
+	partition.selves = stator__arena_zero(
+		&v->arena, (v->registry->plugin_count + 1) * sizeof(void *));
+	if (stator__registry_attach(v->registry, 0, partition.selves, &err)) {
+		stator__problem(problems, "image", 1, 1, "%s", err.msg);
+		return;
+	}
+	worker = stator__worker_new(&partition, problems);
+	if (worker)
+		stator__worker_free(worker);
+	stator__registry_detach(v->registry, partition.selves);
+}
+
+static void
+build(loading *l, const char *image)
+{
+	static const stator_plugin *const built_in[] = {&stator__sys_plugin};
+	stator_version *v = l->version;
+	size_t before = l->problems->count;
+
+	if (l->source_count == 0)
+		return;
+	v->def = stator__def_compile(l->sources, l->source_count, l->problems);
+	if (v->def == NULL)
+		return;
+	name_app(v, image);
+	assign_files(l);
+	v->registry = stator__registry_bind(v->def, built_in,
+					    STATOR_COUNT(built_in),
+					    l->problems);
+	if (v->registry && l->problems->count == before)
+		try_engines(v, l->problems);
+}
+
+stator_version *
+stator__version_load(const char *image, const stator_builtin *builtins,
+		     size_t builtin_count, stator_problems *problems)
+{
+	stator_version *v = stator__alloc(sizeof(*v));
+	loading l = {.version = v, .problems = problems};
+
+	v->builtins = builtins;
+	v->builtin_count = builtin_count;
+	read_image(&l, image);
+	build(&l, image);
+	for (size_t i = 0; i < l.package_count; i++)
+		free(l.packages[i].modules);
+	free(l.packages);
+	free(l.sources);
+	stator__problems_sort(problems);
+	if (problems->count == 0)
+		return v;
+	stator__version_free(v);
+	return NULL;
+}
+
+void
+stator__version_free(stator_version *v)
+{
+	if (v == NULL)
+		return;
+	stator__registry_free(v->registry);
+	stator__def_free(v->def);
+	stator__arena_free(&v->arena);
+	free(v);
+}

@@ -1,0 +1,209 @@
+/*
+ * base.h: what every other room stands on: errors, slices, memory, buffers,
+ * text, clocks and the log. It knows nothing of the rest.
+ *
+ * Memory: running out of it ends the process, as in most servers; nothing
+ * below checks for NULL. What a run of an extension makes lives in an arena
+ * and is dropped at once when the run is over.
+ */
+#ifndef STATOR_BASE_H
+#define STATOR_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "stator_plugin.h"
+
+#define STATOR_PRINTF(text, args) \
+	__attribute__((format(printf, text, args)))
+#define STATOR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define STATOR_LIKELY(x) __builtin_expect(!!(x), 1)
+#define STATOR_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Memory -------------------------------------------------------------- */
+
+/* Zeroed memory; the caller frees it with `free`. Never NULL. */
+void *stator__alloc(size_t size);
+void *stator__realloc(void *p, size_t size);
+char *stator__strdup(const char *s);
+char *stator__strndup(const char *s, size_t size);
+/* Caller frees with `free`. */
+char *stator__format(const char *format, ...) STATOR_PRINTF(1, 2);
+
+/*
+ * Grows `items` so that one more fits: the one idiom for arrays that grow.
+ * `count` is the number in use, `cap` the number there is room for.
+ */
+#define STATOR_GROW(items, count, cap)                                    \
+	((count) < (cap) ? (void)0                                        \
+			 : (void)((items) = stator__grow((items), &(cap), \
+							 sizeof(*(items)))))
+void *stator__grow(void *items, size_t *cap, size_t item_size);
+
+typedef struct stator_arena_block stator_arena_block;
+
+/* An arena: allocations are dropped together by `reset` or `free`. */
+typedef struct stator_arena {
+	stator_arena_block *block; /* the one in use; older ones behind it */
+	char *at;
+	char *end;
+} stator_arena;
+
+void *stator__arena_refill(stator_arena *arena, size_t size);
+void *stator__arena_zero(stator_arena *arena, size_t size);
+void *stator__arena_copy(stator_arena *arena, const void *data, size_t size);
+char *stator__arena_str(stator_arena *arena, const char *data, size_t size);
+char *stator__arena_format(stator_arena *arena, const char *format, ...)
+	STATOR_PRINTF(2, 3);
+/* Keeps one block for the next use. */
+void stator__arena_reset(stator_arena *arena);
+void stator__arena_free(stator_arena *arena);
+
+/* Uninitialised memory, aligned to 8 bytes. */
+static inline void *
+stator__arena_alloc(stator_arena *arena, size_t size)
+{
+	size_t need = (size + 7) & ~(size_t)7;
+
+	if (STATOR_UNLIKELY((size_t)(arena->end - arena->at) < need))
+		return stator__arena_refill(arena, need);
+	arena->at += need;
+	return arena->at - need;
+}
+
+/* A buffer of bytes that grows. Zero-initialise; free `data` with `free`. */
+typedef struct stator_buf {
+	uint8_t *data;
+	size_t size;
+	size_t cap;
+} stator_buf;
+
+/* Room for `size` more bytes at the end; returns where they go. */
+uint8_t *stator__buf_reserve(stator_buf *buf, size_t size);
+void stator__buf_put(stator_buf *buf, const void *data, size_t size);
+void stator__buf_str(stator_buf *buf, const char *s);
+void stator__buf_format(stator_buf *buf, const char *format, ...)
+	STATOR_PRINTF(2, 3);
+
+/* Errors -------------------------------------------------------------- */
+
+const char *stator__status_name(int code);
+const char *stator__status_text(int code);
+int stator__status_http(int code);
+
+/* Fills `err`, which may be NULL, and returns `code`. */
+int stator__fail(stator_error *err, int code, const char *format, ...)
+	STATOR_PRINTF(3, 4);
+int stator__vfail(stator_error *err, int code, const char *format,
+		  va_list args);
+/* Puts context before the text that is there; returns the code. */
+int stator__wrap(stator_error *err, const char *format, ...)
+	STATOR_PRINTF(2, 3);
+
+/* Text and bytes ------------------------------------------------------ */
+
+static inline stator_slice
+stator__slice(const void *data, size_t size)
+{
+	stator_slice s = {data, size};
+	return s;
+}
+
+static inline stator_slice
+stator__cslice(const char *s)
+{
+	return stator__slice(s, strlen(s));
+}
+
+bool stator__slice_eq(stator_slice a, stator_slice b);
+bool stator__slice_is(stator_slice a, const char *s);
+/* memcmp order; a prefix comes first. */
+int stator__slice_cmp(stator_slice a, stator_slice b);
+
+bool stator__utf8_valid(const void *data, size_t size);
+/* Whether `s` is "package.Name". */
+bool stator__qname_valid(const void *data, size_t size);
+size_t stator__base64_size(size_t size);
+void stator__base64_encode(char *out, const uint8_t *data, size_t size);
+/* The number of bytes written to `out`, or -1. `out` holds 3/4 of `size`. */
+long stator__base64_decode(uint8_t *out, const char *text, size_t size);
+
+/* The 32-bit hash that identifies a name in stored data. */
+uint32_t stator__hash(const void *data, size_t size);
+
+/*
+ * The most alike of `count` names, for "did you mean"; NULL when none is
+ * close.
+ */
+const char *stator__guess(const char *name, size_t size,
+			  const char *const *names, size_t count);
+
+/* Numbers in bytes: little endian in rows, big endian in keys. */
+#define STATOR_LOADER(name, type)                     \
+	static inline type name(const uint8_t *p)     \
+	{                                             \
+		type v;                               \
+		memcpy(&v, p, sizeof(v));             \
+		return v;                             \
+	}                                             \
+	static inline void name##_put(uint8_t *p, type v) \
+	{                                             \
+		memcpy(p, &v, sizeof(v));             \
+	}
+STATOR_LOADER(stator__u16, uint16_t)
+STATOR_LOADER(stator__u32, uint32_t)
+STATOR_LOADER(stator__u64, uint64_t)
+STATOR_LOADER(stator__f32, float)
+STATOR_LOADER(stator__f64, double)
+#undef STATOR_LOADER
+
+static inline void
+stator__be32_put(uint8_t *p, uint32_t v)
+{
+	stator__u32_put(p, __builtin_bswap32(v));
+}
+
+static inline void
+stator__be64_put(uint8_t *p, uint64_t v)
+{
+	stator__u64_put(p, __builtin_bswap64(v));
+}
+
+static inline uint32_t
+stator__be32(const uint8_t *p)
+{
+	return __builtin_bswap32(stator__u32(p));
+}
+
+static inline uint64_t
+stator__be64(const uint8_t *p)
+{
+	return __builtin_bswap64(stator__u64(p));
+}
+
+/* Clock and log ------------------------------------------------------- */
+
+int64_t stator__now_ms(void);
+int64_t stator__monotonic_ns(void);
+
+enum {
+	STATOR_LOG_ERROR = 1,
+	STATOR_LOG_WARNING = 2,
+	STATOR_LOG_INFO = 3,
+	STATOR_LOG_VERBOSE = 4,
+	STATOR_LOG_TRACE = 5
+};
+
+/*
+ * One line to stderr: "level source: message". Safe from every thread. Lines
+ * above the level of the process (info unless set) are not written.
+ */
+void stator__log(int32_t level, const char *source, const char *message);
+void stator__logf(int32_t level, const char *source, const char *format, ...)
+	STATOR_PRINTF(3, 4);
+void stator__log_level(int32_t most);
+
+#endif

@@ -1,0 +1,464 @@
+/*
+ * json.c: see json.h.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <yajl/yajl_parse.h>
+
+#include "base/json.h"
+
+/* Reading: yajl calls back, a stack of open containers is kept here. */
+
+enum { DEPTH_MAX = 128 };
+
+typedef struct reader {
+	stator_arena *arena;
+	stator_json *root;
+	stator_json *open[DEPTH_MAX];
+	size_t depth;
+	stator_slice name;
+	bool too_deep;
+} reader;
+
+static stator_json *
+add(reader *r, stator_json_kind kind)
+{
+	stator_json *node = stator__arena_zero(r->arena, sizeof(*node));
+	stator_json *parent = r->depth ? r->open[r->depth - 1] : NULL;
+
+	node->kind = kind;
+	node->name = r->name;
+	r->name = stator__slice(NULL, 0);
+	if (parent == NULL) {
+		r->root = node;
+	} else if (parent->last) {
+		parent->last->next = node;
+		parent->last = node;
+		parent->count++;
+	} else {
+		parent->first = parent->last = node;
+		parent->count = 1;
+	}
+	return node;
+}
+
+static stator_slice
+keep(reader *r, const void *data, size_t size)
+{
+	return stator__slice(stator__arena_copy(r->arena, data, size), size);
+}
+
+static int
+on_null(void *ctx)
+{
+	add(ctx, STATOR_JSON_NULL);
+	return 1;
+}
+
+static int
+on_boolean(void *ctx, int value)
+{
+	add(ctx, STATOR_JSON_BOOL)->boolean = value != 0;
+	return 1;
+}
+
+static int
+on_number(void *ctx, const char *text, size_t size)
+{
+	/* A NUL behind the digits lets strtoll and strtod read them. */
+	char *copy = stator__arena_str(((reader *)ctx)->arena, text, size);
+
+	add(ctx, STATOR_JSON_NUMBER)->text = stator__slice(copy, size);
+	return 1;
+}
+
+static int
+on_string(void *ctx, const unsigned char *text, size_t size)
+{
+	stator_slice kept = keep(ctx, text, size);
+
+	add(ctx, STATOR_JSON_STRING)->text = kept;
+	return 1;
+}
+
+static int
+on_name(void *ctx, const unsigned char *text, size_t size)
+{
+	((reader *)ctx)->name = keep(ctx, text, size);
+	return 1;
+}
+
+static int
+open_container(reader *r, stator_json_kind kind)
+{
+	if (r->depth == DEPTH_MAX) {
+		r->too_deep = true;
+		return 0;
+	}
+	r->open[r->depth] = add(r, kind);
+	r->depth++;
+	return 1;
+}
+
+static int
+on_object(void *ctx)
+{
+	return open_container(ctx, STATOR_JSON_OBJECT);
+}
+
+static int
+on_array(void *ctx)
+{
+	return open_container(ctx, STATOR_JSON_ARRAY);
+}
+
+static int
+on_close(void *ctx)
+{
+	((reader *)ctx)->depth--;
+	return 1;
+}
+
+static const yajl_callbacks callbacks = {
+	.yajl_null = on_null,
+	.yajl_boolean = on_boolean,
+	.yajl_number = on_number,
+	.yajl_string = on_string,
+	.yajl_start_map = on_object,
+	.yajl_map_key = on_name,
+	.yajl_end_map = on_close,
+	.yajl_start_array = on_array,
+	.yajl_end_array = on_close,
+};
+
+static void *
+arena_malloc(void *ctx, size_t size)
+{
+	size_t *p = stator__arena_alloc(ctx, size + sizeof(size_t) * 2);
+
+	p[0] = size;
+	return p + 2;
+}
+
+static void *
+arena_realloc(void *ctx, void *old, size_t size)
+{
+	void *p = arena_malloc(ctx, size);
+
+	if (old) {
+		size_t had = ((size_t *)old)[-2];
+
+		memcpy(p, old, had < size ? had : size);
+	}
+	return p;
+}
+
+static void
+arena_no_free(void *ctx, void *p)
+{
+	(void)ctx;
+	(void)p;
+}
+
+/*
+ * Rationale: yajl turns the half of a surrogate pair into "?". A text that
+ * would change on the way in is refused instead.
+ */
+static bool
+lone_surrogate(const char *s, size_t size)
+{
+	for (size_t i = 0; i + 6 <= size; i++) {
+		char hex[5] = {0};
+		unsigned long unit;
+
+		if (s[i] != '\\')
+			continue;
+		if (s[i + 1] != 'u') {
+			i++;
+			continue;
+		}
+		memcpy(hex, s + i + 2, 4);
+		unit = strtoul(hex, NULL, 16);
+		if (unit < 0xd800 || unit > 0xdfff) {
+			i += 5;
+			continue;
+		}
+		if (unit > 0xdbff || i + 12 > size || s[i + 6] != '\\' ||
+		    s[i + 7] != 'u')
+			return true;
+		memcpy(hex, s + i + 8, 4);
+		unit = strtoul(hex, NULL, 16);
+		if (unit < 0xdc00 || unit > 0xdfff)
+			return true;
+		i += 11;
+	}
+	return false;
+}
+
+/* yajl's message in one line of lower case, without its trailing newline. */
+static int
+syntax_error(yajl_handle yajl, const reader *r, stator_error *err)
+{
+	unsigned char *text;
+	size_t size;
+
+	if (r->too_deep)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "not JSON: nested deeper than %d",
+				    DEPTH_MAX);
+	text = yajl_get_error(yajl, 0, NULL, 0);
+	size = strcspn((char *)text, "\n");
+	stator__fail(err, STATOR_BAD_REQUEST, "not JSON: %.*s at byte %zu",
+		     (int)size, text, yajl_get_bytes_consumed(yajl));
+	yajl_free_error(yajl, text);
+	return STATOR_BAD_REQUEST;
+}
+
+int
+stator__json_parse(stator_arena *arena, const char *text, size_t size,
+		   stator_json **out, stator_error *err)
+{
+	yajl_alloc_funcs memory = {arena_malloc, arena_realloc, arena_no_free,
+				   arena};
+	reader r = {.arena = arena};
+	yajl_handle yajl = yajl_alloc(&callbacks, &memory, &r);
+	int code = STATOR_OK;
+
+	yajl_config(yajl, yajl_dont_validate_strings, 1);
+	if (yajl_parse(yajl, (const unsigned char *)text, size) !=
+		    yajl_status_ok ||
+	    yajl_complete_parse(yajl) != yajl_status_ok)
+		code = syntax_error(yajl, &r, err);
+	else if (r.root == NULL)
+		code = stator__fail(err, STATOR_BAD_REQUEST,
+				    "not JSON: the text is empty");
+	else if (memchr(text, '\\', size) && lone_surrogate(text, size))
+		code = stator__fail(err, STATOR_BAD_REQUEST,
+				    "not JSON: half of a surrogate pair");
+	yajl_free(yajl);
+	*out = r.root;
+	return code;
+}
+
+const stator_json *
+stator__json_get(const stator_json *object, const char *name)
+{
+	const stator_json *found = NULL;
+
+	for (const stator_json *c = object->first; c; c = c->next)
+		if (stator__slice_is(c->name, name))
+			found = c;
+	return found;
+}
+
+/* Rationale: 1e3 and 2.0 are integers too, written by who thinks in floats;
+ * they are taken when no digit is lost. */
+static bool
+integral_double(const char *text, int64_t *out)
+{
+	double d = strtod(text, NULL);
+
+	if (!(fabs(d) <= 9007199254740992.0) || d != floor(d))
+		return false;
+	*out = (int64_t)d;
+	return true;
+}
+
+bool
+stator__json_int(const stator_json *number, int64_t *out)
+{
+	const char *text = number->text.data;
+	char *end;
+
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	if (*end == 0)
+		return errno == 0;
+	return integral_double(text, out);
+}
+
+bool
+stator__json_double(const stator_json *number, double *out)
+{
+	*out = strtod(number->text.data, NULL);
+	return isfinite(*out);
+}
+
+const char *
+stator__json_show(stator_arena *arena, const stator_json *value)
+{
+	enum { SHOWN = 40 };
+	int size = value->text.size > SHOWN ? SHOWN : (int)value->text.size;
+	const char *dots = value->text.size > SHOWN ? "..." : "";
+
+	switch (value->kind) {
+	case STATOR_JSON_NULL:
+		return "null";
+	case STATOR_JSON_BOOL:
+		return value->boolean ? "true" : "false";
+	case STATOR_JSON_NUMBER:
+		return stator__arena_format(arena, "%.*s%s", size,
+					    (const char *)value->text.data,
+					    dots);
+	case STATOR_JSON_STRING:
+		return stator__arena_format(arena, "\"%.*s%s\"", size,
+					    (const char *)value->text.data,
+					    dots);
+	case STATOR_JSON_ARRAY:
+		return "an array";
+	default:
+		return "an object";
+	}
+}
+
+/* Writing ------------------------------------------------------------- */
+
+static void
+separate(stator_json_out *out)
+{
+	if (out->comma)
+		stator__buf_put(out->buf, ",", 1);
+	out->comma = true;
+}
+
+void
+stator__json_begin(stator_json_out *out, char bracket)
+{
+	separate(out);
+	stator__buf_put(out->buf, &bracket, 1);
+	out->comma = false;
+}
+
+void
+stator__json_end(stator_json_out *out, char bracket)
+{
+	stator__buf_put(out->buf, &bracket, 1);
+	out->comma = true;
+}
+
+static void
+quote(stator_buf *buf, const char *s, size_t size)
+{
+	size_t start = 0;
+
+	stator__buf_put(buf, "\"", 1);
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)s[i];
+		const char *shorts = "\"\\\b\f\n\r\t";
+		const char *at;
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		stator__buf_put(buf, s + start, i - start);
+		start = i + 1;
+		at = c ? strchr(shorts, c) : NULL;
+		if (at)
+			stator__buf_format(buf, "\\%c",
+					   "\"\\bfnrt"[at - shorts]);
+		else
+			stator__buf_format(buf, "\\u%04x", c);
+	}
+	stator__buf_put(buf, s + start, size - start);
+	stator__buf_put(buf, "\"", 1);
+}
+
+void
+stator__json_name(stator_json_out *out, const char *name)
+{
+	separate(out);
+	quote(out->buf, name, strlen(name));
+	stator__buf_put(out->buf, ":", 1);
+	out->comma = false;
+}
+
+void
+stator__json_string(stator_json_out *out, const char *s, size_t size)
+{
+	separate(out);
+	quote(out->buf, s, size);
+}
+
+void
+stator__json_cstring(stator_json_out *out, const char *s)
+{
+	stator__json_string(out, s, strlen(s));
+}
+
+void
+stator__json_integer(stator_json_out *out, int64_t value)
+{
+	separate(out);
+	stator__buf_format(out->buf, "%lld", (long long)value);
+}
+
+void
+stator__json_number(stator_json_out *out, double value, bool single)
+{
+	char text[40];
+
+	separate(out);
+	for (int digits = single ? 6 : 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (single ? strtof(text, NULL) == (float)value
+			   : strtod(text, NULL) == value)
+			break;
+	}
+	stator__buf_str(out->buf, text);
+}
+
+void
+stator__json_boolean(stator_json_out *out, bool value)
+{
+	separate(out);
+	stator__buf_str(out->buf, value ? "true" : "false");
+}
+
+void
+stator__json_base64(stator_json_out *out, const void *data, size_t size)
+{
+	size_t length = stator__base64_size(size);
+
+	separate(out);
+	stator__buf_put(out->buf, "\"", 1);
+	stator__base64_encode((char *)stator__buf_reserve(out->buf, length),
+			      data, size);
+	out->buf->size += length;
+	stator__buf_put(out->buf, "\"", 1);
+}
+
+void
+stator__json_tree(stator_json_out *out, const stator_json *value)
+{
+	bool object = value->kind == STATOR_JSON_OBJECT;
+
+	switch (value->kind) {
+	case STATOR_JSON_NULL:
+		separate(out);
+		stator__buf_str(out->buf, "null");
+		break;
+	case STATOR_JSON_BOOL:
+		stator__json_boolean(out, value->boolean);
+		break;
+	case STATOR_JSON_NUMBER:
+		separate(out);
+		stator__buf_put(out->buf, value->text.data, value->text.size);
+		break;
+	case STATOR_JSON_STRING:
+		stator__json_string(out, value->text.data, value->text.size);
+		break;
+	default:
+		stator__json_begin(out, object ? '{' : '[');
+		for (const stator_json *c = value->first; c; c = c->next) {
+			if (object) {
+				separate(out);
+				quote(out->buf, c->name.data, c->name.size);
+				stator__buf_put(out->buf, ":", 1);
+				out->comma = false;
+			}
+			stator__json_tree(out, c);
+		}
+		stator__json_end(out, object ? '}' : ']');
+	}
+}

@@ -1,0 +1,38 @@
+/*
+ * check.c: `stator check`.
+ */
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+static int
+run(int argc, char **argv)
+{
+	const char *image;
+	int count = cli_parse(&cli_check, argc, argv, NULL, 0, &image, 1);
+
+	if (count < 0)
+		return EXIT_USAGE;
+	if (count == 0)
+		return cli_fail(EXIT_USAGE, "check: which IMAGE?");
+	return stator_check(image, cli_problem, stdout) ? EXIT_WRONG
+							: EXIT_FINE;
+}
+
+const cli_command cli_check = {
+	.name = "check",
+	.summary = "say everything that is wrong with an application image",
+	.help = "stator check IMAGE\n"
+		"\n"
+		"Reads the descriptor, the schema and the modules of an "
+		"application image and\n"
+		"says everything that is wrong with it, one problem a line:\n"
+		"\n"
+		"  $ stator check examples/restaurant\n"
+		"  $ stator check broken\n"
+		"  broken/pkg/shop/shop.vsql:3:9: unknown type varhcar; did "
+		"you mean varchar?\n"
+		"\n"
+		"Exit code 0 when nothing is wrong, 1 otherwise.\n",
+	.run = run,
+};

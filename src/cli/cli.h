@@ -1,0 +1,47 @@
+/*
+ * cli.h: the subcommands of `stator`, one file each. They stand on stator.h
+ * and nothing else.
+ */
+#ifndef STATOR_CLI_H
+#define STATOR_CLI_H
+
+#include <stdbool.h>
+
+#include "stator.h"
+
+/* Exit codes. */
+enum { EXIT_FINE = 0, EXIT_WRONG = 1, EXIT_USAGE = 2 };
+
+typedef struct cli_command {
+	const char *name;
+	const char *summary;
+	const char *help;
+	int (*run)(int argc, char **argv);
+} cli_command;
+
+extern const cli_command cli_run, cli_check, cli_dump;
+
+/* An option with a value, or a switch. */
+typedef struct cli_option {
+	const char *name;   /* "--data" */
+	const char **value; /* where its text goes */
+} cli_option;
+
+/*
+ * Takes options out of the arguments; what is left is in `positional`, at most
+ * `most`. Their number, or -1 when something is wrong, which has been said.
+ */
+int cli_parse(const cli_command *command, int argc, char **argv,
+	      const cli_option *options, int option_count,
+	      const char **positional, int most);
+/* A whole number of an option; says what is wrong and gives false. */
+bool cli_number(const char *option, const char *text, int64_t least,
+		int64_t most, int64_t *out);
+/* "stator: message" on stderr; gives `code`. */
+int cli_fail(int code, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* file:line:column: message, on stdout. */
+void cli_problem(void *ctx, const char *file, int line, int col,
+		 const char *message);
+
+#endif

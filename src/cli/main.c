@@ -1,0 +1,177 @@
+/*
+ * main.c: `stator`: finds the subcommand, shows help.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const cli_command *const commands[] = {&cli_run, &cli_check, &cli_dump};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static const char help[] =
+	"stator runs extensions written in Lua against durable state.\n"
+	"\n"
+	"  stator check examples/restaurant\n"
+	"      everything that is wrong with an application image\n"
+	"  stator run examples/restaurant --data /tmp/data < requests.jsonl\n"
+	"      one request a line in, one reply a line out\n"
+	"  stator dump examples/restaurant --data /tmp/data \\\n"
+	"      view restaurant.OrderedItems\n"
+	"      what is stored\n"
+	"\n"
+	"Commands:\n";
+
+static void
+print_help(FILE *to)
+{
+	fputs(help, to);
+	for (int i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-8s %s\n", commands[i]->name,
+			commands[i]->summary);
+	fputs("\n`stator COMMAND --help` says more. Exit codes: 0 fine, 1 "
+	      "something is wrong,\n2 the command line is wrong.\n",
+	      to);
+}
+
+int
+cli_fail(int code, const char *format, ...)
+{
+	va_list args;
+
+	fputs("stator: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+void
+cli_problem(void *ctx, const char *file, int line, int col,
+	    const char *message)
+{
+	fprintf(ctx, "%s:%d:%d: %s\n", file, line, col, message);
+}
+
+bool
+cli_number(const char *option, const char *text, int64_t least, int64_t most,
+	   int64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	if (*text && *end == 0 && errno == 0 && *out >= least && *out <= most)
+		return true;
+	cli_fail(EXIT_USAGE, "%s: expected a whole number from %lld to %lld, "
+			     "found \"%s\"",
+		 option, (long long)least, (long long)most, text);
+	return false;
+}
+
+static const cli_option *
+find_option(const cli_option *options, int count, const char *arg, size_t size)
+{
+	for (int i = 0; i < count; i++)
+		if (strlen(options[i].name) == size &&
+		    strncmp(options[i].name, arg, size) == 0)
+			return &options[i];
+	return NULL;
+}
+
+/* Takes one option, "--data DIR" or "--data=DIR"; gives how many arguments. */
+static int
+take_option(const cli_command *command, int argc, char **argv,
+	    const cli_option *options, int count)
+{
+	size_t size = strcspn(argv[0], "=");
+	const cli_option *o = find_option(options, count, argv[0], size);
+
+	if (o == NULL) {
+		cli_fail(EXIT_USAGE, "%s: no option %.*s; see `stator %s "
+				     "--help`",
+			 command->name, (int)size, argv[0], command->name);
+		return -1;
+	}
+	if (argv[0][size] == '=') {
+		*o->value = argv[0] + size + 1;
+		return 1;
+	}
+	if (argc < 2) {
+		cli_fail(EXIT_USAGE, "%s: %s needs a value", command->name,
+			 o->name);
+		return -1;
+	}
+	*o->value = argv[1];
+	return 2;
+}
+
+int
+cli_parse(const cli_command *command, int argc, char **argv,
+	  const cli_option *options, int option_count, const char **positional,
+	  int most)
+{
+	int count = 0;
+
+	for (int i = 0; i < argc;) {
+		int taken = 1;
+
+		if (strncmp(argv[i], "--", 2) == 0) {
+			taken = take_option(command, argc - i, argv + i,
+					    options, option_count);
+		} else if (count < most) {
+			positional[count++] = argv[i];
+		} else {
+			cli_fail(EXIT_USAGE,
+				 "%s: unexpected \"%s\"; see `stator %s "
+				 "--help`",
+				 command->name, argv[i], command->name);
+			taken = -1;
+		}
+		if (taken < 0)
+			return -1;
+		i += taken;
+	}
+	return count;
+}
+
+static bool
+asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("stator %s\n", stator_version_string());
+		return EXIT_FINE;
+	}
+	for (int i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i]->name, argv[1]) != 0)
+			continue;
+		if (asks_for_help(argc - 2, argv + 2)) {
+			fputs(commands[i]->help, stdout);
+			return EXIT_FINE;
+		}
+		return commands[i]->run(argc - 2, argv + 2);
+	}
+	if (asks_for_help(argc - 1, argv + 1) || strcmp(argv[1], "help") == 0) {
+		print_help(stdout);
+		return EXIT_FINE;
+	}
+	return cli_fail(EXIT_USAGE, "no command \"%s\"; see `stator --help`",
+			argv[1]);
+}

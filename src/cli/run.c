@@ -1,0 +1,253 @@
+/*
+ * run.c: `stator run`: requests from stdin to replies on stdout, in the order
+ * of the requests.
+ *
+ * Replies come back from several threads. Each request has a place in a ring;
+ * a thread writes what is ready from the front of it.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+enum { RING = 16384, PROGRESS_EVERY = 1 << 14 };
+
+typedef struct place {
+	struct ring *ring;
+	char *text; /* the reply; NULL while there is none */
+	size_t size;
+} place;
+
+typedef struct ring {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	place places[RING];
+	uint64_t head; /* next to be written */
+	uint64_t tail; /* next to be given away */
+	bool ended;    /* no more requests */
+	bool waiting;  /* the writer waits for the front */
+	bool broken;   /* stdout cannot be written */
+} ring;
+
+static void
+on_reply(void *ctx, const char *json, size_t size)
+{
+	place *p = ctx;
+	ring *r = p->ring;
+	char *text = malloc(size + 1);
+
+	if (text == NULL)
+		abort();
+	memcpy(text, json, size);
+	text[size] = '\n';
+	pthread_mutex_lock(&r->lock);
+	p->text = text;
+	p->size = size + 1;
+	if (r->waiting && p == &r->places[r->head % RING])
+		pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Waits for the front of the ring; false at the end. */
+static bool
+take_front(ring *r, place *out)
+{
+	place *front;
+
+	pthread_mutex_lock(&r->lock);
+	front = &r->places[r->head % RING];
+	if (front->text == NULL || r->head == r->tail) {
+		/* Nothing more for now: let the reader see what there is. */
+		pthread_mutex_unlock(&r->lock);
+		fflush(stdout);
+		pthread_mutex_lock(&r->lock);
+	}
+	while (front->text == NULL && !(r->ended && r->head == r->tail)) {
+		r->waiting = true;
+		pthread_cond_wait(&r->changed, &r->lock);
+	}
+	r->waiting = false;
+	*out = *front;
+	if (front->text) {
+		front->text = NULL;
+		r->head++;
+		pthread_cond_broadcast(&r->changed);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return out->text != NULL;
+}
+
+static void *
+write_replies(void *ctx)
+{
+	ring *r = ctx;
+	place p;
+
+	while (take_front(r, &p)) {
+		if (fwrite(p.text, 1, p.size, stdout) != p.size)
+			r->broken = true;
+		free(p.text);
+	}
+	if (fflush(stdout))
+		r->broken = true;
+	return NULL;
+}
+
+static place *
+next_place(ring *r)
+{
+	place *p;
+
+	pthread_mutex_lock(&r->lock);
+	while (r->tail - r->head == RING)
+		pthread_cond_wait(&r->changed, &r->lock);
+	p = &r->places[r->tail % RING];
+	p->ring = r;
+	r->tail++;
+	pthread_mutex_unlock(&r->lock);
+	return p;
+}
+
+static bool
+is_blank(const char *line, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!strchr(" \t\r\n", line[i]) || line[i] == 0)
+			return false;
+	return true;
+}
+
+/* Long inputs show on a terminal how far they are; never in a pipe. */
+static void
+show_progress(uint64_t count, bool end)
+{
+	static const char clear[] = "\r\033[K";
+
+	if (!isatty(STDERR_FILENO) || isatty(STDIN_FILENO))
+		return;
+	if (end && count >= PROGRESS_EVERY)
+		fputs(clear, stderr);
+	else if (!end && count % PROGRESS_EVERY == 0)
+		fprintf(stderr, "%s%llu requests", clear,
+			(unsigned long long)count);
+}
+
+static void
+read_requests(stator_host *host, ring *r)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	uint64_t count = 0;
+	ssize_t size;
+
+	while ((size = getline(&line, &cap, stdin)) >= 0) {
+		if (is_blank(line, (size_t)size))
+			continue;
+		stator_host_submit(host, line, (size_t)size, on_reply,
+				   next_place(r));
+		show_progress(++count, false);
+	}
+	show_progress(count, true);
+	free(line);
+}
+
+static int
+serve(stator_host *host)
+{
+	ring *r = calloc(1, sizeof(*r));
+	pthread_t writer;
+	bool broken;
+
+	if (r == NULL)
+		abort();
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->changed, NULL);
+	pthread_create(&writer, NULL, write_replies, r);
+	read_requests(host, r);
+	stator_host_drain(host);
+	pthread_mutex_lock(&r->lock);
+	r->ended = true;
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+	pthread_join(writer, NULL);
+	broken = r->broken || ferror(stdin);
+	free(r);
+	if (broken)
+		return cli_fail(EXIT_WRONG, "run: cannot read stdin or write "
+					    "stdout");
+	return EXIT_FINE;
+}
+
+static int
+run(int argc, char **argv)
+{
+	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
+	const char *data = NULL, *partitions = NULL, *image;
+	const cli_option options[] = {{"--data", &data},
+				      {"--partitions", &partitions}};
+	int count = cli_parse(&cli_run, argc, argv, options, 2, &image, 1);
+	stator_host *host;
+	stator_error err;
+	int64_t n = 0;
+	int code;
+
+	if (count < 0)
+		return EXIT_USAGE;
+	if (count == 0 || data == NULL)
+		return cli_fail(EXIT_USAGE, "run: needs IMAGE and --data DIR");
+	if (partitions && !cli_number("--partitions", partitions, 1, 65535, &n))
+		return EXIT_USAGE;
+	opts.partitions = (uint32_t)n;
+	opts.on_problem = cli_problem;
+	opts.ctx = stderr;
+	if (stator_host_open(&host, NULL, &err))
+		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
+	code = stator_host_deploy(host, image, data, &opts, &err);
+	if (code == STATOR_OK)
+		code = serve(host);
+	else if (code == STATOR_IMAGE)
+		code = cli_fail(EXIT_WRONG, "run: %s is not deployed", image);
+	else
+		code = cli_fail(EXIT_WRONG, "run: %s", err.msg);
+	stator_host_close(host);
+	return code;
+}
+
+const cli_command cli_run = {
+	.name = "run",
+	.summary = "serve requests from stdin, one JSON object a line",
+	.help = "stator run IMAGE --data DIR [--partitions N] < requests > "
+		"replies\n"
+		"\n"
+		"Serves requests from stdin, one JSON object a line, and "
+		"writes the replies to\n"
+		"stdout in the order of the requests. A reply is given when "
+		"its event is durable.\n"
+		"\n"
+		"  {\"id\":1,\"wsid\":1,\"command\":\"restaurant.NewOrder\","
+		"\"args\":{...}}\n"
+		"  {\"id\":2,\"wsid\":1,\"command\":\"sys.CUD\",\"cuds\":["
+		"{\"sys.ID\":1,\n"
+		"   \"sys.QName\":\"restaurant.Article\",\"Name\":\"Tea\"}]}\n"
+		"  {\"id\":3,\"wsid\":1,\"query\":\"restaurant.Sales\","
+		"\"args\":{\"Year\":2026}}\n"
+		"\n"
+		"  {\"id\":1,\"status\":200,\"offset\":1,\"result\":{...}}\n"
+		"  {\"id\":2,\"status\":200,\"offset\":2,\"new_ids\":{\"1\":"
+		"200001}}\n"
+		"  {\"id\":3,\"status\":200,\"rows\":[{...}]}\n"
+		"  {\"id\":4,\"status\":400,\"error\":{\"code\":\"VALIDATION\","
+		"\"message\":\"...\"}}\n"
+		"\n"
+		"--data        folder for the data; made when it is missing\n"
+		"--partitions  how many, for new data; else as the descriptor "
+		"says\n"
+		"\n"
+		"At the end of the input the asynchronous projectors catch up. "
+		"Log lines go to\n"
+		"stderr. Exit code 0 unless the host itself failed.\n",
+	.run = run,
+};

@@ -1,0 +1,295 @@
+/*
+ * arena.c: a segregated-fit allocator inside one mapped region.
+ *
+ * Lua tells the size of what it frees, so blocks have no headers. Blocks of up
+ * to SMALL bytes come from lists, one for each class of size; classes take
+ * pages from the front of the region and keep them. Larger blocks are runs of
+ * pages: free runs are kept in an ordered array and joined with their
+ * neighbours.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "engine/lua/arena.h"
+
+enum {
+	PAGE = 4096,
+	STEP = 16,	      /* classes up to STEPPED bytes are this apart */
+	STEPPED = 512,
+	SMALL = 8192,	      /* classes above STEPPED: four a doubling */
+	CLASSES = STEPPED / STEP + 4 * 4,
+	CHUNK = 4 * PAGE      /* what a class takes at a time, at least */
+};
+
+typedef struct free_block {
+	struct free_block *next;
+} free_block;
+
+typedef struct run {
+	uint32_t page, pages;
+} run;
+
+struct lua_arena {
+	char *base;
+	size_t pages;	 /* in the region */
+	size_t top;	 /* pages below this have been handed out */
+	free_block *lists[CLASSES];
+	char *at[CLASSES], *end[CLASSES]; /* rest of a class's last chunk */
+	run *runs;	 /* free ones, by page */
+	size_t run_count, run_cap;
+	size_t used;	 /* bytes of blocks */
+	sigjmp_buf *escape;
+};
+
+lua_arena *
+stator__lua_arena_new(size_t size)
+{
+	lua_arena *a = stator__alloc(sizeof(*a));
+	size_t pages = (size + PAGE - 1) / PAGE;
+	void *base = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED) {
+		free(a);
+		return NULL;
+	}
+	a->base = base;
+	a->pages = pages;
+	return a;
+}
+
+void
+stator__lua_arena_free(lua_arena *a)
+{
+	if (a == NULL)
+		return;
+	munmap(a->base, a->pages * PAGE);
+	free(a->runs);
+	free(a);
+}
+
+void
+stator__lua_arena_drop(lua_arena *a)
+{
+	madvise(a->base, a->top * PAGE, MADV_DONTNEED);
+	memset(a->lists, 0, sizeof(a->lists));
+	memset(a->at, 0, sizeof(a->at));
+	memset(a->end, 0, sizeof(a->end));
+	a->top = a->run_count = a->used = 0;
+	a->escape = NULL;
+}
+
+void
+stator__lua_arena_guard(lua_arena *a, sigjmp_buf *escape)
+{
+	a->escape = escape;
+}
+
+size_t
+stator__lua_arena_used(const lua_arena *a)
+{
+	return a->used;
+}
+
+static _Noreturn void
+out_of_memory(lua_arena *a)
+{
+	if (a->escape)
+		siglongjmp(*a->escape, 1);
+	fputs("stator: a Lua state is out of memory outside of a run\n",
+	      stderr);
+	abort();
+}
+
+/* Runs of pages ----------------------------------------------------------- */
+
+static void
+remove_run(lua_arena *a, size_t i)
+{
+	a->run_count--;
+	memmove(&a->runs[i], &a->runs[i + 1],
+		(a->run_count - i) * sizeof(run));
+}
+
+static char *
+take_pages(lua_arena *a, size_t pages)
+{
+	size_t page;
+
+	for (size_t i = 0; i < a->run_count; i++) {
+		run *r = &a->runs[i];
+
+		if (r->pages < pages)
+			continue;
+		page = r->page;
+		r->page += (uint32_t)pages;
+		r->pages -= (uint32_t)pages;
+		if (r->pages == 0)
+			remove_run(a, i);
+		return a->base + page * PAGE;
+	}
+	if (a->pages - a->top < pages)
+		out_of_memory(a);
+	page = a->top;
+	a->top += pages;
+	return a->base + page * PAGE;
+}
+
+/* The first run behind `page`. */
+static size_t
+find_run(const lua_arena *a, size_t page)
+{
+	size_t low = 0, high = a->run_count;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (a->runs[mid].page < page)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void
+give_pages(lua_arena *a, char *p, size_t pages)
+{
+	size_t page = (size_t)(p - a->base) / PAGE, i = find_run(a, page);
+	run *before = i ? &a->runs[i - 1] : NULL;
+	run *after = i < a->run_count ? &a->runs[i] : NULL;
+
+	if (before && before->page + before->pages != page)
+		before = NULL;
+	if (after && page + pages != after->page)
+		after = NULL;
+	if (before) {
+		before->pages += (uint32_t)pages;
+		if (after) {
+			before->pages += after->pages;
+			remove_run(a, i);
+		}
+	} else if (after) {
+		after->page = (uint32_t)page;
+		after->pages += (uint32_t)pages;
+	} else {
+		STATOR_GROW(a->runs, a->run_count, a->run_cap);
+		memmove(&a->runs[i + 1], &a->runs[i],
+			(a->run_count - i) * sizeof(run));
+		a->runs[i] = (run){(uint32_t)page, (uint32_t)pages};
+		a->run_count++;
+	}
+	/* The last run goes back to the top, so that the region can shrink. */
+	if (a->run_count) {
+		run *last = &a->runs[a->run_count - 1];
+
+		if (last->page + last->pages == a->top) {
+			a->top = last->page;
+			a->run_count--;
+		}
+	}
+}
+
+static size_t
+pages_for(size_t size)
+{
+	return (size + PAGE - 1) / PAGE;
+}
+
+/* Classes ------------------------------------------------------------------ */
+
+static size_t
+class_of(size_t size)
+{
+	size_t above, shift;
+
+	if (size <= STEPPED)
+		return size ? (size - 1) / STEP : 0;
+	/* The doubling, then the quarter of it. */
+	above = size - 1;
+	shift = (size_t)(63 - __builtin_clzll(above));
+	return STEPPED / STEP + (shift - 9) * 4 + (above >> (shift - 2) & 3);
+}
+
+static size_t
+class_size(size_t class)
+{
+	size_t doubling, quarter;
+
+	if (class < STEPPED / STEP)
+		return (class + 1) * STEP;
+	doubling = (class - STEPPED / STEP) / 4;
+	quarter = (class - STEPPED / STEP) % 4;
+	return ((size_t)STEPPED << doubling) / 4 * (5 + quarter);
+}
+
+static void *
+take_small(lua_arena *a, size_t class)
+{
+	free_block *block = a->lists[class];
+	size_t size = class_size(class);
+
+	if (block) {
+		a->lists[class] = block->next;
+		return block;
+	}
+	if ((size_t)(a->end[class] - a->at[class]) < size) {
+		a->at[class] = take_pages(a, CHUNK / PAGE);
+		a->end[class] = a->at[class] + CHUNK;
+	}
+	a->at[class] += size;
+	return a->at[class] - size;
+}
+
+static void
+give_small(lua_arena *a, size_t class, void *p)
+{
+	free_block *block = p;
+
+	block->next = a->lists[class];
+	a->lists[class] = block;
+}
+
+static void *
+take(lua_arena *a, size_t size)
+{
+	a->used += size;
+	return size <= SMALL ? take_small(a, class_of(size))
+			     : take_pages(a, pages_for(size));
+}
+
+static void
+give(lua_arena *a, void *p, size_t size)
+{
+	a->used -= size;
+	if (size <= SMALL)
+		give_small(a, class_of(size), p);
+	else
+		give_pages(a, p, pages_for(size));
+}
+
+void *
+stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size)
+{
+	lua_arena *a = ctx;
+	void *moved;
+
+	if (p == NULL)
+		return size ? take(a, size) : NULL;
+	if (size == 0) {
+		give(a, p, old);
+		return NULL;
+	}
+	if (old <= SMALL && size <= SMALL ? class_of(old) == class_of(size)
+					  : old > SMALL && size > SMALL &&
+						    pages_for(old) ==
+							    pages_for(size)) {
+		a->used += size - old;
+		return p;
+	}
+	moved = take(a, size);
+	memcpy(moved, p, old < size ? old : size);
+	give(a, p, old);
+	return moved;
+}

@@ -1,0 +1,29 @@
+/*
+ * arena.h: the memory of one Lua state: a region of fixed size of its own, so
+ * that a state can be dropped without being closed.
+ *
+ * Rationale: LuaJIT must never be told that there is no memory (it crashes
+ * when that happens at a bad moment), so at the limit the run is left by
+ * siglongjmp; what is left behind is not a state that could be closed.
+ */
+#ifndef STATOR_LUA_ARENA_H
+#define STATOR_LUA_ARENA_H
+
+#include <setjmp.h>
+
+#include "base/base.h"
+
+typedef struct lua_arena lua_arena;
+
+/* NULL when there is no address space. `size` is rounded up to pages. */
+lua_arena *stator__lua_arena_new(size_t size);
+void stator__lua_arena_free(lua_arena *arena);
+/* Drops all blocks; pages are given back to the system. */
+void stator__lua_arena_drop(lua_arena *arena);
+/* Where to go at the limit; NULL: the process ends. */
+void stator__lua_arena_guard(lua_arena *arena, sigjmp_buf *escape);
+size_t stator__lua_arena_used(const lua_arena *arena);
+/* A lua_Alloc; `ctx` is the arena. */
+void *stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * mcode.c: see mcode.h.
+ *
+ * What is relied on, all of LuaJIT 2.1: an area is `sizemcode` KB, and with
+ * `maxmcode` as large there is never a second; traces fill it from its end
+ * downwards; it begins with a link (next area, size), and behind that, where
+ * unwinding through machine code is supported, stands the record that was
+ * given to __register_frame.
+ */
+#include <lauxlib.h>
+#include <sys/mman.h>
+
+#include "engine/lua/mcode.h"
+
+enum { AREA = 512 * 1024, PAGE = 4096 };
+
+/* Compiles one loop, then says where its code is. */
+static const char warm_up[] =
+	"local jit_util = require 'jit.util'\n"
+	"require('jit.opt').start('sizemcode=512', 'maxmcode=512')\n"
+	"local x = 0\n"
+	"for i = 1, 200 do x = x + i end\n"
+	"local code, address = jit_util.tracemc(1)\n"
+	"if not code then return 0, 0 end\n"
+	"if address < 0 then address = address + 2 ^ 32 end\n"
+	"return address, #code\n";
+
+struct link {
+	void *next;
+	size_t size;
+};
+
+void
+stator__lua_mcode_init(lua_State *L, lua_mcode *code)
+{
+	uintptr_t address, end;
+	const struct link *link;
+
+	code->area = NULL;
+	if (luaL_loadbuffer(L, warm_up, sizeof(warm_up) - 1, "=warm_up"))
+		lua_error(L);
+	lua_call(L, 0, 2);
+	address = (uintptr_t)lua_tonumber(L, -2);
+	end = address + (uintptr_t)lua_tonumber(L, -1);
+	lua_pop(L, 2);
+	if (address == 0)
+		return;
+	end = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+	link = (const struct link *)(end - AREA);
+	if (link->next == NULL && link->size == AREA) {
+		code->area = (void *)(end - AREA);
+		code->size = AREA;
+	}
+}
+
+void __deregister_frame(void *begin) __attribute__((weak));
+
+void
+stator__lua_mcode_drop(lua_mcode *code)
+{
+	if (code->area == NULL)
+		return;
+#ifdef __x86_64__
+	if (__deregister_frame)
+		__deregister_frame((char *)code->area + sizeof(struct link));
+#endif
+	munmap(code->area, code->size);
+	code->area = NULL;
+}

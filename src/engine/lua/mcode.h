@@ -1,0 +1,26 @@
+/*
+ * mcode.h: the machine code that LuaJIT makes for a state. It lies outside of
+ * the state's arena, so whoever drops a state without closing it must find and
+ * release it.
+ *
+ * A state is made to use one area of one size, and is warmed up once so that
+ * the area is there; the address of the code of that first trace tells where.
+ */
+#ifndef STATOR_LUA_MCODE_H
+#define STATOR_LUA_MCODE_H
+
+#include <lua.h>
+
+#include "base/base.h"
+
+typedef struct lua_mcode {
+	void *area; /* NULL: no code is made for this state */
+	size_t size;
+} lua_mcode;
+
+/* Sets up the one area; needs the standard libraries, may raise errors. */
+void stator__lua_mcode_init(lua_State *L, lua_mcode *code);
+/* Releases the area of a state that is not closed. */
+void stator__lua_mcode_drop(lua_mcode *code);
+
+#endif

@@ -1,0 +1,220 @@
+/*
+ * stator.h: Stator inside a program of yours.
+ *
+ * A tour. A host holds applications; an application is an image (a folder with
+ * schema and extensions) and a data folder. Requests go in as JSON, replies
+ * come out as JSON, each on a thread of the host:
+ *
+ *	static void
+ *	on_reply(void *ctx, const char *json, size_t size)
+ *	{
+ *		fwrite(json, 1, size, stdout);
+ *		putchar('\n');
+ *	}
+ *
+ *	stator_error err;
+ *	stator_host *host;
+ *
+ *	stator_host_open(&host, NULL, &err);
+ *	stator_host_deploy(host, "examples/restaurant", "data", NULL, &err);
+ *	stator_host_submit(host, request, request_size, on_reply, NULL);
+ *	stator_host_drain(host);
+ *	stator_host_close(host);
+ *
+ * Caveats. A partition's data is opened by one process at a time. A reply is
+ * given when its event is durable. `on_reply` must not block, and must not
+ * call into the host but for `stator_host_submit`. The host takes no signals,
+ * has no globals but the level of its log, and never ends the process, except
+ * that running out of memory does.
+ *
+ * Words: *borrowed until X*, *caller frees with Y*, *taken*; tags:
+ * [any-thread], [run] (inside a builtin extension, on its thread).
+ */
+#ifndef STATOR_H
+#define STATOR_H
+
+#include "stator_plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define STATOR_API __attribute__((visibility("default")))
+#else
+#define STATOR_API
+#endif
+
+typedef struct stator_host stator_host;
+typedef struct stator_state stator_state;
+
+/* Name and text of a status; static strings. [any-thread] */
+STATOR_API const char *stator_status_name(int code);
+STATOR_API const char *stator_strerror(int code);
+/* "1.0.0" [any-thread] */
+STATOR_API const char *stator_version_string(void);
+
+/* Hosts ------------------------------------------------------------------- */
+
+/*
+ * A function that extensions of ENGINE BUILTIN run. Returns STATOR_OK, or
+ * fills `err` and returns its code. [run]
+ */
+typedef int (*stator_extension)(stator_state *state, void *ctx,
+				stator_error *err);
+
+/* Registered for all images that are deployed later. */
+typedef struct stator_builtin {
+	const char *name; /* QName, "restaurant.NewOrder" */
+	stator_extension function;
+	void *ctx; /* borrowed until the host is closed */
+} stator_builtin;
+
+typedef struct stator_host_opts {
+	uint32_t abi;
+	uint32_t size;
+	const stator_builtin *builtins; /* copied */
+	size_t builtin_count;
+	uint32_t queue; /* requests that wait at a partition; 0: 4096 */
+	int32_t log_level; /* 1 errors ... 5 trace; 0: 3 */
+} stator_host_opts;
+#define STATOR_HOST_OPTS_INIT {STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0}
+
+/* `opts` may be NULL. Caller frees with `stator_host_close`. [any-thread] */
+STATOR_API int stator_host_open(stator_host **out,
+				const stator_host_opts *opts,
+				stator_error *err);
+/* Answers everything that was accepted, then stops. [any-thread] */
+STATOR_API void stator_host_close(stator_host *host);
+
+/* One thing that is wrong with an image; strings borrowed until it returns. */
+typedef void (*stator_on_problem)(void *ctx, const char *file, int line,
+				  int col, const char *message);
+
+typedef struct stator_deploy_opts {
+	uint32_t abi;
+	uint32_t size;
+	uint32_t partitions; /* 0: as the data has, or the descriptor says */
+	stator_on_problem on_problem;
+	void *ctx; /* for on_problem */
+} stator_deploy_opts;
+#define STATOR_DEPLOY_OPTS_INIT \
+	{STATOR_ABI, sizeof(stator_deploy_opts), 0, 0, 0}
+
+/*
+ * Loads an image and opens its data, which is made when it is missing.
+ * STATOR_IMAGE when the image has errors: `on_problem` was given all of them,
+ * `err` the first. `opts` may be NULL. [any-thread]
+ */
+STATOR_API int stator_host_deploy(stator_host *host, const char *image,
+				  const char *data,
+				  const stator_deploy_opts *opts,
+				  stator_error *err);
+
+/*
+ * Everything that is wrong with an image: their number; 0 means that it can be
+ * deployed. [any-thread]
+ */
+STATOR_API int stator_check(const char *image, stator_on_problem on_problem,
+			    void *ctx);
+
+/* Called once for each request. `json` is borrowed until it returns. */
+typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);
+
+/*
+ * Hands in a request: one JSON object, copied. Waits while the partition's
+ * queue is full. The reply may come before this returns. [any-thread]
+ */
+STATOR_API void stator_host_submit(stator_host *host, const char *request,
+				   size_t size, stator_on_reply on_reply,
+				   void *ctx);
+/*
+ * Waits until everything that was handed in before is answered and the
+ * asynchronous projectors have caught up. [any-thread]
+ */
+STATOR_API void stator_host_drain(stator_host *host);
+
+/* What `stator dump` prints. */
+typedef struct stator_dump_opts {
+	uint32_t abi;
+	uint32_t size;
+	const char *what;   /* "view", "record", "wlog" or "plog" */
+	const char *entity; /* of "view" and "record" */
+	int64_t wsid;	    /* 0: all */
+	int64_t partition;  /* -1: all */
+} stator_dump_opts;
+#define STATOR_DUMP_OPTS_INIT \
+	{STATOR_ABI, sizeof(stator_dump_opts), 0, 0, 0, -1}
+
+/*
+ * Gives each line of a dump to `on_line`, as it gives replies. Data may be in
+ * use by another process. [any-thread]
+ */
+STATOR_API int stator_dump(const char *image, const char *data,
+			   const stator_dump_opts *opts,
+			   stator_on_reply on_line, void *ctx,
+			   stator_error *err);
+
+/* State, for builtin extensions ------------------------------------------ */
+
+/* A key or the values of an intent, by field names. Lives until the run ends.
+ */
+typedef struct stator_fields stator_fields;
+
+/*
+ * A key of a storage: "sys.View" and "restaurant.Sales"; `entity` is NULL for
+ * storages without entities. NULL and `err` when there is no such thing. [run]
+ */
+STATOR_API stator_fields *stator_key(stator_state *state, const char *storage,
+				     const char *entity, stator_error *err);
+/* Sets a field: OK, or an error that names it. [run] */
+STATOR_API int stator_set_int(stator_fields *fields, const char *name,
+			      int64_t value, stator_error *err);
+STATOR_API int stator_set_float(stator_fields *fields, const char *name,
+				double value, stator_error *err);
+STATOR_API int stator_set_bytes(stator_fields *fields, const char *name,
+				const void *data, size_t size,
+				stator_error *err);
+
+/* OK and `row` (borrowed until the run ends), NONE, or an error. [run] */
+STATOR_API int stator_get(stator_state *state, stator_fields *key,
+			  stator_row *row, stator_error *err);
+/* Rows whose key begins with this one; closed when the run ends. [run] */
+STATOR_API int stator_read(stator_state *state, stator_fields *key, int reverse,
+			   uint32_t limit, stator_cursor **cursor,
+			   stator_error *err);
+STATOR_API int stator_next(stator_state *state, stator_fields *key,
+			   stator_cursor *cursor, stator_row *key_row,
+			   stator_row *row, stator_error *err);
+/* Intents: set the fields of what is returned. NULL and `err` else. [run] */
+STATOR_API stator_fields *stator_new(stator_state *state, stator_fields *key,
+				     stator_error *err);
+STATOR_API stator_fields *stator_update(stator_state *state,
+					stator_fields *key,
+					const stator_row *row,
+					stator_error *err);
+
+/* The argument, the unlogged one, the event: OK or NONE. [run] */
+STATOR_API int stator_argument(stator_state *state, stator_row *row);
+STATOR_API int stator_unlogged(stator_state *state, stator_row *row);
+STATOR_API int stator_event(stator_state *state, stator_row *row);
+/* The run: workspace, offsets, extension. Borrowed until it ends. [run] */
+STATOR_API const stator_run *stator_state_run(const stator_state *state);
+
+/* Fields of a row: 1, or 0 when null or no such field. [run] */
+STATOR_API int stator_row_int(const stator_row *row, const char *name,
+			      int64_t *value);
+STATOR_API int stator_row_float(const stator_row *row, const char *name,
+				double *value);
+STATOR_API int stator_row_bytes(const stator_row *row, const char *name,
+				stator_slice *value);
+/* Nested rows: how many, and the one at `index`: OK or NONE. [run] */
+STATOR_API uint32_t stator_row_count(const stator_row *row, const char *name);
+STATOR_API int stator_row_child(stator_state *state, const stator_row *row,
+				const char *name, uint32_t index,
+				stator_row *child);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

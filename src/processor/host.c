@@ -1,0 +1,208 @@
+/*
+ * host.c: the functions of stator.h that hold applications and take requests.
+ */
+#include <stdlib.h>
+
+#include "processor/processor.h"
+
+struct stator_host {
+	stator_builtin *builtins;
+	size_t builtin_count;
+	uint32_t queue;
+	stator_gauge gauge;
+	stator_app *app; /* NULL until one is deployed */
+	stator_query_pool *queries;
+	stator_processor **processors; /* by partition */
+};
+
+const char *
+stator_status_name(int code)
+{
+	return stator__status_name(code);
+}
+
+const char *
+stator_strerror(int code)
+{
+	return stator__status_text(code);
+}
+
+const char *
+stator_version_string(void)
+{
+	return stator__host_api.version;
+}
+
+enum { DEFAULT_QUEUE = 4096 };
+
+int
+stator_host_open(stator_host **out, const stator_host_opts *opts,
+		 stator_error *err)
+{
+	stator_host *h;
+
+	if (opts && opts->abi >> 16 != STATOR_ABI_MAJOR)
+		return stator__fail(err, STATOR_INVALID,
+				    "opts: begin with STATOR_HOST_OPTS_INIT");
+	h = stator__alloc(sizeof(*h));
+	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
+	pthread_mutex_init(&h->gauge.lock, NULL);
+	pthread_cond_init(&h->gauge.changed, NULL);
+	if (opts && opts->builtin_count) {
+		size_t size = opts->builtin_count * sizeof(*h->builtins);
+
+		h->builtins = stator__alloc(size);
+		memcpy(h->builtins, opts->builtins, size);
+		h->builtin_count = opts->builtin_count;
+	}
+	if (opts && opts->log_level)
+		stator__log_level(opts->log_level);
+	*out = h;
+	return STATOR_OK;
+}
+
+static void
+stop(stator_host *h)
+{
+	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
+		if (h->processors[i])
+			stator__processor_stop(h->processors[i]);
+	free(h->processors);
+	h->processors = NULL;
+	if (h->queries)
+		stator__queries_stop(h->queries);
+	h->queries = NULL;
+	if (h->app)
+		stator__app_close(h->app);
+	h->app = NULL;
+}
+
+void
+stator_host_close(stator_host *h)
+{
+	if (h == NULL)
+		return;
+	stator__gauge_wait(&h->gauge);
+	stop(h);
+	pthread_cond_destroy(&h->gauge.changed);
+	pthread_mutex_destroy(&h->gauge.lock);
+	free(h->builtins);
+	free(h);
+}
+
+/* Gives all problems to the callback, and the first one to `err`. */
+static int
+report(const stator_problems *problems, stator_on_problem on_problem,
+       void *ctx, stator_error *err)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const stator_problem *p = &problems->items[i];
+
+		if (on_problem)
+			on_problem(ctx, p->file, p->line ? p->line : 1,
+				   p->col ? p->col : 1, p->message);
+		if (i == 0)
+			stator__fail(err, STATOR_IMAGE, "%s:%d:%d: %s", p->file,
+				     p->line ? p->line : 1, p->col ? p->col : 1,
+				     p->message);
+	}
+	return STATOR_IMAGE;
+}
+
+static int
+start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
+{
+	stator_problems problems = {0};
+	int code = STATOR_OK;
+
+	h->queries = stator__queries_start(h->app, &h->gauge);
+	h->processors = stator__alloc(h->app->partition_count *
+				      sizeof(*h->processors));
+	for (uint32_t i = 0; i < h->app->partition_count && !code; i++) {
+		h->processors[i] = stator__processor_start(
+			&h->app->partitions[i], h->queue, &h->gauge,
+			h->queries, &problems);
+		if (h->processors[i] == NULL)
+			code = report(&problems, opts ? opts->on_problem : NULL,
+				      opts ? opts->ctx : NULL, err);
+	}
+	stator__problems_free(&problems);
+	return code;
+}
+
+int
+stator_host_deploy(stator_host *h, const char *image, const char *data,
+		   const stator_deploy_opts *opts, stator_error *err)
+{
+	stator_app_opts app_opts = {opts ? opts->partitions : 0, false};
+	stator_problems problems = {0};
+	stator_version *version;
+	int code;
+
+	if (h->app)
+		return stator__fail(err, STATOR_INVALID,
+				    "%s is deployed already; a host of this "
+				    "version holds one application",
+				    h->app->version->app);
+	version = stator__version_load(image, h->builtins, h->builtin_count,
+				       &problems);
+	if (version == NULL) {
+		code = report(&problems, opts ? opts->on_problem : NULL,
+			      opts ? opts->ctx : NULL, err);
+		stator__problems_free(&problems);
+		return code;
+	}
+	stator__problems_free(&problems);
+	code = stator__app_open(&h->app, version, data, &app_opts, err);
+	if (code == STATOR_OK)
+		code = start(h, opts, err);
+	if (code)
+		stop(h);
+	return code;
+}
+
+int
+stator_check(const char *image, stator_on_problem on_problem, void *ctx)
+{
+	stator_problems problems = {0};
+	stator_version *version =
+		stator__version_load(image, NULL, 0, &problems);
+	int count = (int)problems.count;
+
+	if (version == NULL)
+		report(&problems, on_problem, ctx, NULL);
+	stator__version_free(version);
+	stator__problems_free(&problems);
+	return count;
+}
+
+void
+stator_host_submit(stator_host *h, const char *text, size_t size,
+		   stator_on_reply on_reply, void *ctx)
+{
+	stator_error err;
+	stator_request *r = stator__request_new(text, size, &err);
+
+	r->on_reply = on_reply;
+	r->ctx = ctx;
+	if (err.code == STATOR_OK && h->app == NULL)
+		stator__fail(&err, STATOR_NOT_FOUND,
+			     "no application is deployed");
+	if (err.code) {
+		stator__reply_error(r, stator__status_http(err.code), &err);
+		stator__reply_send(r);
+		return;
+	}
+	stator__gauge_add(&h->gauge);
+	stator__processor_submit(
+		h->processors[stator__app_partition(h->app, r->wsid)->index],
+		r);
+}
+
+void
+stator_host_drain(stator_host *h)
+{
+	stator__gauge_wait(&h->gauge);
+	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
+		stator__processor_catch_up(h->processors[i]);
+}

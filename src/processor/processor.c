@@ -1,0 +1,353 @@
+/*
+ * processor.c: the thread of a partition. It takes all that waits, runs the
+ * commands of it one after the other into one map, commits the map, and only
+ * then replies.
+ */
+#include <stdlib.h>
+
+#include "processor/processor.h"
+
+/* A bundle of the asynchronous projectors that waits to be committed. */
+typedef struct bundle_order {
+	stator_map *bundle;
+	stator_error *err;
+	int code;
+	bool done;
+	struct bundle_order *next;
+} bundle_order;
+
+struct stator_processor {
+	stator_partition *partition;
+	stator_gauge *gauge;
+	stator_query_pool *queries;
+	stator_async *async;
+	stator_commander commander;
+	stator_snapshot *snapshot;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;  /* something waits, or to stop */
+	pthread_cond_t space; /* the queue has room */
+	pthread_cond_t bundled;
+	stator_request *first, **last;
+	uint32_t waiting, queue;
+	bundle_order *order;
+	bool stopping;
+	int64_t plog_offset; /* of the last event in the group */
+	/* Requests of the group, whose replies wait for the commit. */
+	stator_request *held, **held_last;
+	size_t held_count;
+};
+
+/* Groups ------------------------------------------------------------------------ */
+
+enum { GROUP_MOST = 1000, GROUP_BYTES = 16 << 20 };
+
+static void
+hold(stator_processor *p, stator_request *r)
+{
+	r->next = NULL;
+	*p->held_last = r;
+	p->held_last = &r->next;
+	p->held_count++;
+}
+
+static void
+release_held(stator_processor *p, const stator_error *failure)
+{
+	stator_request *r = p->held;
+
+	p->held = NULL;
+	p->held_last = &p->held;
+	p->held_count = 0;
+	while (r) {
+		stator_request *next = r->next;
+
+		if (failure)
+			stator__reply_error(r,
+					    stator__status_http(failure->code),
+					    failure);
+		stator__reply_send(r);
+		stator__gauge_done(p->gauge);
+		r = next;
+	}
+}
+
+static int64_t
+last_event(stator_processor *p)
+{
+	stator_worker *w = p->commander.worker;
+	stator_arena *arena = &w->state.arena;
+	int64_t next = 1;
+	stator_error err;
+
+	stator__number_get(&w->view, arena,
+			   stator__meta_key(arena, STATOR_META_PLOG), &next,
+			   &err);
+	stator__arena_reset(arena);
+	return next - 1;
+}
+
+/* Makes the group durable, then replies to it. */
+static int
+commit_group(stator_processor *p, stator_error *err)
+{
+	const stator_store_ops *ops = p->partition->ops;
+	int code = STATOR_OK;
+
+	if (stator__map_count(p->commander.map)) {
+		code = ops->commit(p->partition->store, p->commander.map, err);
+		stator__map_clear(p->commander.map);
+		if (code == STATOR_OK)
+			code = ops->refresh(p->snapshot, err);
+		if (code)
+			stator__log(STATOR_LOG_ERROR, "partition", err->msg);
+		else
+			stator__async_wake(p->async, last_event(p));
+	}
+	release_held(p, code ? err : NULL);
+	return code;
+}
+
+/* A query sees what was asked for before it, and nothing behind it. */
+static void
+start_query(stator_processor *p, stator_request *r)
+{
+	stator_snapshot *snapshot;
+	stator_error err;
+	int code = commit_group(p, &err);
+
+	if (code == STATOR_OK)
+		code = p->partition->ops->snapshot(p->partition->store,
+						   &snapshot, &err);
+	if (code) {
+		stator__reply_error(r, stator__status_http(code), &err);
+		stator__reply_send(r);
+		stator__gauge_done(p->gauge);
+		return;
+	}
+	stator__queries_submit(p->queries, p->partition, snapshot, r);
+}
+
+static void
+commit_bundle(stator_processor *p, bundle_order *order)
+{
+	const stator_map_node *n;
+
+	for (n = stator__map_first(order->bundle); n; n = n->next[0])
+		if (n->change != STATOR_CHANGE_NONE)
+			stator__map_write(p->commander.map, n->key, n->value,
+					  n->change);
+	order->code = commit_group(p, order->err);
+	pthread_mutex_lock(&p->lock);
+	order->done = true;
+	pthread_cond_broadcast(&p->bundled);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+run_group(stator_processor *p, stator_request *r)
+{
+	stator_error err;
+
+	while (r) {
+		stator_request *next = r->next;
+
+		if (r->is_query) {
+			start_query(p, r);
+		} else {
+			stator__command_run(&p->commander, r);
+			hold(p, r);
+		}
+		if (p->held_count >= GROUP_MOST ||
+		    stator__map_bytes(p->commander.map) > GROUP_BYTES)
+			commit_group(p, &err);
+		r = next;
+	}
+	commit_group(p, &err);
+}
+
+/* The thread ----------------------------------------------------------------------- */
+
+static bool
+wait_for_work(stator_processor *p, stator_request **requests,
+	      bundle_order **order)
+{
+	bool more;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->first == NULL && p->order == NULL && !p->stopping)
+		pthread_cond_wait(&p->wake, &p->lock);
+	more = p->first || p->order || !p->stopping;
+	*requests = p->first;
+	*order = p->order;
+	p->first = NULL;
+	p->last = &p->first;
+	p->order = NULL;
+	p->waiting = 0;
+	pthread_cond_broadcast(&p->space);
+	pthread_mutex_unlock(&p->lock);
+	return more;
+}
+
+static void *
+processor_main(void *ctx)
+{
+	stator_processor *p = ctx;
+	stator_request *requests;
+	bundle_order *order;
+
+	while (wait_for_work(p, &requests, &order)) {
+		if (order)
+			commit_bundle(p, order);
+		run_group(p, requests);
+	}
+	return NULL;
+}
+
+/* Called by the thread of the asynchronous projectors. */
+static int
+order_commit(void *ctx, stator_map *bundle, stator_error *err)
+{
+	bundle_order order = {bundle, err, STATOR_OK, false, NULL};
+	stator_processor *p = ctx;
+
+	pthread_mutex_lock(&p->lock);
+	p->order = &order;
+	pthread_cond_signal(&p->wake);
+	while (!order.done)
+		pthread_cond_wait(&p->bundled, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	return order.code;
+}
+
+/* Life --------------------------------------------------------------------------------- */
+
+static void
+free_processor(stator_processor *p)
+{
+	if (p->async)
+		stator__async_stop(p->async);
+	if (p->commander.projector)
+		stator__worker_free(p->commander.projector);
+	if (p->commander.worker)
+		stator__worker_free(p->commander.worker);
+	if (p->snapshot)
+		p->partition->ops->snapshot_end(p->snapshot);
+	stator__map_free(p->commander.map);
+	free(p->commander.rows.items);
+	pthread_cond_destroy(&p->bundled);
+	pthread_cond_destroy(&p->space);
+	pthread_cond_destroy(&p->wake);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static int
+prepare(stator_processor *p, stator_problems *problems)
+{
+	stator_commander *c = &p->commander;
+	stator_error err;
+
+	c->map = stator__map_new();
+	c->worker = stator__worker_new(p->partition, problems);
+	c->projector = stator__worker_new(p->partition, problems);
+	if (c->worker == NULL || c->projector == NULL)
+		return STATOR_IMAGE;
+	if (p->partition->ops->snapshot(p->partition->store, &p->snapshot,
+					&err)) {
+		stator__problem(problems, "data", 1, 1, "%s", err.msg);
+		return err.code;
+	}
+	c->worker->view.snapshot = c->projector->view.snapshot = p->snapshot;
+	c->worker->view.over = c->projector->view.over = c->map;
+	p->async = stator__async_start(p->partition, order_commit, p,
+				       problems);
+	return p->async ? STATOR_OK : STATOR_IMAGE;
+}
+
+stator_processor *
+stator__processor_start(stator_partition *partition, uint32_t queue,
+			stator_gauge *gauge, stator_query_pool *queries,
+			stator_problems *problems)
+{
+	stator_processor *p = stator__alloc(sizeof(*p));
+
+	p->partition = partition;
+	p->gauge = gauge;
+	p->queries = queries;
+	p->queue = queue;
+	p->last = &p->first;
+	p->held_last = &p->held;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->wake, NULL);
+	pthread_cond_init(&p->space, NULL);
+	pthread_cond_init(&p->bundled, NULL);
+	if (prepare(p, problems)) {
+		free_processor(p);
+		return NULL;
+	}
+	pthread_create(&p->thread, NULL, processor_main, p);
+	return p;
+}
+
+void
+stator__processor_submit(stator_processor *p, stator_request *r)
+{
+	pthread_mutex_lock(&p->lock);
+	while (p->waiting >= p->queue)
+		pthread_cond_wait(&p->space, &p->lock);
+	r->next = NULL;
+	*p->last = r;
+	p->last = &r->next;
+	p->waiting++;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+stator__processor_catch_up(stator_processor *p)
+{
+	stator__async_catch_up(p->async);
+}
+
+void
+stator__processor_stop(stator_processor *p)
+{
+	/* The projectors first: their last bundle needs the thread. */
+	stator__async_stop(p->async);
+	p->async = NULL;
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	free_processor(p);
+}
+
+/* The gauge ------------------------------------------------------------------------------ */
+
+void
+stator__gauge_add(stator_gauge *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->open++;
+	pthread_mutex_unlock(&g->lock);
+}
+
+void
+stator__gauge_done(stator_gauge *g)
+{
+	pthread_mutex_lock(&g->lock);
+	if (--g->open == 0)
+		pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void
+stator__gauge_wait(stator_gauge *g)
+{
+	pthread_mutex_lock(&g->lock);
+	while (g->open)
+		pthread_cond_wait(&g->changed, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+}

@@ -1,0 +1,195 @@
+/*
+ * processor.h: requests to replies.
+ *
+ * Each partition has a thread that runs its commands and their synchronous
+ * projectors, one after the other, and is the only one that writes. Commands
+ * that wait together share one commit. Queries run on threads of the
+ * application, each on the snapshot that was current when its turn came.
+ * Asynchronous projectors of a partition run on one more thread, on snapshots,
+ * and hand their bundles to the partition's thread to be committed.
+ */
+#ifndef STATOR_PROCESSOR_H
+#define STATOR_PROCESSOR_H
+
+#include "app/app.h"
+#include "base/json.h"
+
+/* Requests ------------------------------------------------------------------- */
+
+typedef struct stator_request {
+	stator_arena arena; /* all that belongs to it */
+	const stator_json *json;
+	const stator_json *id; /* NULL: none; replied as null */
+	int64_t wsid;
+	bool is_query;
+	const char *name; /* QName of command or query */
+	const stator_json *args, *unlogged, *cuds;
+	stator_on_reply on_reply;
+	void *ctx;
+	stator_buf reply; /* held until the commit */
+	struct stator_request *next;
+} stator_request;
+
+/* A request from its text, which is copied. `err` says what is wrong; there is
+ * a request to reply to all the same. */
+stator_request *stator__request_new(const char *text, size_t size,
+				    stator_error *err);
+void stator__request_free(stator_request *request);
+
+/* Replies: begin, members, end. */
+void stator__reply_begin(stator_json_out *out, stator_request *r, int64_t status);
+void stator__reply_end(stator_json_out *out);
+void stator__reply_error(stator_request *r, int64_t status,
+			 const stator_error *err);
+/* Gives the reply and frees the request. */
+void stator__reply_send(stator_request *r);
+
+/* Rows of sys.Result, kept until they are replied. */
+typedef struct stator_rows {
+	stator_row *items;
+	size_t count, cap;
+	uint64_t bytes;
+} stator_rows;
+
+/* Running ---------------------------------------------------------------------- */
+
+/* The thread of a partition, its queue, and what it has in hand. */
+typedef struct stator_processor stator_processor;
+
+/* What a command needs of its partition. */
+typedef struct stator_commander {
+	stator_worker *worker;	  /* runs the command */
+	stator_worker *projector; /* runs its synchronous projectors */
+	stator_map *map;	  /* the group's writes, not yet committed */
+	stator_rows rows;
+} stator_commander;
+
+/*
+ * Runs one command: its reply is in the request, its writes are in the map, or
+ * neither of them when it failed.
+ */
+void stator__command_run(stator_commander *c, stator_request *r);
+
+/*
+ * The argument called `name` ("args", "unlogged") as a row; none when the
+ * extension takes none. `next_raw_id` numbers documents without sys.ID.
+ */
+int stator__argument_read(stator_worker *w, const stator_ext *ext,
+			  const char *name, const stator_type *type,
+			  const stator_json *json, int64_t *next_raw_id,
+			  stator_row *out, stator_error *err);
+
+/* Runs one query on the worker's view. */
+void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);
+
+/* Whether an event is one that the projector wants. */
+bool stator__projector_wants(const stator_ext *ext, const stator_def *def,
+			     const stator_row *event);
+/* Runs one projector for an event; its writes go into the map. */
+int stator__projector_run(stator_worker *w, const stator_ext *ext,
+			  const stator_row *event, stator_map *map,
+			  stator_error *err);
+
+/* Keys of the partition's own space, in an arena. */
+stator_slice stator__event_key(stator_arena *arena, int64_t plog_offset);
+stator_slice stator__wlog_key(stator_arena *arena, int64_t wsid,
+			      int64_t offset);
+stator_slice stator__meta_key(stator_arena *arena, const char *name);
+/* A number under a key; `value` stays as it is when there is none. */
+int stator__number_get(const stator_view *view, stator_arena *arena,
+		       stator_slice key, int64_t *value, stator_error *err);
+void stator__number_put(stator_map *map, stator_slice key, int64_t value);
+/* The next PLog offset of the partition is kept under this name. */
+#define STATOR_META_PLOG "plog"
+
+/* Puts the rows that sys.Result gets into `rows`, within the limit of bytes. */
+void stator__rows_collect(stator_rows *rows, stator_state *state);
+
+/* Records and their IDs --------------------------------------------------------- */
+
+/* A record to be made or changed, of a request or of an intent. */
+typedef struct stator_cud {
+	stator_row row;	   /* for an update: the changed fields, and sys.ID */
+	stator_row stored; /* as it will be kept */
+	bool is_new;
+	stator_path path; /* for messages */
+} stator_cud;
+
+typedef struct stator_raw_id {
+	int64_t raw, id;
+	const stator_type *type;
+} stator_raw_id;
+
+/* What a command writes: collected, then checked as a whole. */
+typedef struct stator_changes {
+	stator_worker *worker;
+	int64_t wsid;
+	stator_cud *cuds;
+	size_t cud_count, cud_cap;
+	stator_raw_id *ids;
+	size_t id_count, id_cap;
+	int64_t next_raw_id; /* above all that the request uses */
+	int64_t next_id;     /* of the workspace */
+} stator_changes;
+
+void stator__changes_free(stator_changes *ch);
+/* The largest raw ID that is written anywhere in a request. */
+int64_t stator__raw_id_most(const stator_json *json);
+/* The CUDs of a request. */
+int stator__changes_from_json(stator_changes *ch, const stator_json *cuds,
+			      stator_error *err);
+/* The record intents of the run. */
+int stator__changes_from_intents(stator_changes *ch, stator_error *err);
+/* Gives IDs for raw ones, in the argument and the CUDs; checks references;
+ * makes the rows to be stored. */
+int stator__changes_settle(stator_changes *ch, stator_row *argument,
+			   stator_error *err);
+/* Replaces raw IDs in references of a row that is not stored (a result). */
+void stator__changes_resolve(const stator_changes *ch, stator_row *row);
+
+/* Partitions' threads -------------------------------------------------------------- */
+
+/* Requests that are under way, over all partitions. */
+typedef struct stator_gauge {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t open;
+} stator_gauge;
+
+void stator__gauge_add(stator_gauge *gauge);
+void stator__gauge_done(stator_gauge *gauge);
+void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
+
+typedef struct stator_query_pool stator_query_pool;
+
+stator_processor *stator__processor_start(stator_partition *partition,
+					  uint32_t queue, stator_gauge *gauge,
+					  stator_query_pool *queries,
+					  stator_problems *problems);
+/* The request is taken. Waits while the queue is full. */
+void stator__processor_submit(stator_processor *p, stator_request *r);
+/* Waits until the asynchronous projectors have seen all events. */
+void stator__processor_catch_up(stator_processor *p);
+/* Answers everything that is queued, then stops. */
+void stator__processor_stop(stator_processor *p);
+
+stator_query_pool *stator__queries_start(stator_app *app, stator_gauge *gauge);
+/* The request and the snapshot are taken. */
+void stator__queries_submit(stator_query_pool *pool, stator_partition *partition,
+			    stator_snapshot *snapshot, stator_request *r);
+void stator__queries_stop(stator_query_pool *pool);
+
+/* The thread of the asynchronous projectors of a partition. */
+typedef struct stator_async stator_async;
+typedef int (*stator_async_commit)(void *ctx, stator_map *bundle,
+				   stator_error *err);
+
+stator_async *stator__async_start(stator_partition *partition,
+				  stator_async_commit commit, void *ctx,
+				  stator_problems *problems);
+/* There are events up to this PLog offset. */
+void stator__async_wake(stator_async *a, int64_t plog_offset);
+void stator__async_catch_up(stator_async *a);
+void stator__async_stop(stator_async *a);
+
+#endif

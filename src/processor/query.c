@@ -1,0 +1,254 @@
+/*
+ * query.c: one query, and the threads that run them.
+ */
+#include <stdlib.h>
+
+#include "processor/processor.h"
+
+static int
+find_query(const stator_def *def, stator_request *r, const stator_ext **ext,
+	   stator_error *err)
+{
+	const char **all, *guess;
+	size_t count = 0;
+
+	*ext = stator__def_ext(def, stator__hash(r->name, strlen(r->name)));
+	if (*ext && (*ext)->kind == STATOR_QUERY &&
+	    strcmp((*ext)->name, r->name) == 0)
+		return STATOR_OK;
+	all = stator__arena_alloc(&r->arena,
+				  (def->ext_count + 1) * sizeof(*all));
+	for (size_t i = 0; i < def->ext_count; i++)
+		if (def->exts[i].kind == STATOR_QUERY)
+			all[count++] = def->exts[i].name;
+	guess = stator__guess(r->name, strlen(r->name), all, count);
+	return stator__fail(err, STATOR_NOT_FOUND,
+			    "no query is called %s%s%s%s", r->name,
+			    guess ? "; did you mean " : "", guess ? guess : "",
+			    guess ? "?" : "");
+}
+
+static int
+execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
+	stator_error *err)
+{
+	stator_state *st = &w->state;
+	int code;
+
+	st->io.run.plog_offset = st->io.run.wlog_offset = 0;
+	st->io.run.now_ms = stator__now_ms();
+	stator__rows_collect(rows, st);
+	code = stator__worker_run(w, ext, err);
+	if (code) {
+		stator__state_apply_log(st);
+		return code;
+	}
+	code = stator__state_validate(st, err);
+	if (code == STATOR_OK)
+		code = stator__state_apply(st, err);
+	if (code)
+		return stator__wrap(err, "%s", ext->name);
+	if (st->io.status && st->io.status != 200)
+		return stator__fail(err, STATOR_RESPONSE, "%.*s",
+				    (int)st->io.message.size,
+				    (const char *)st->io.message.data);
+	return STATOR_OK;
+}
+
+static void
+reply(const stator_def *def, const stator_rows *rows, stator_request *r)
+{
+	stator_json_out out;
+
+	stator__reply_begin(&out, r, 200);
+	stator__json_name(&out, "rows");
+	stator__json_begin(&out, '[');
+	for (size_t i = 0; i < rows->count; i++)
+		stator__row_to_json(&out, def, &rows->items[i],
+				    STATOR_JSON_BARE);
+	stator__json_end(&out, ']');
+	stator__reply_end(&out);
+}
+
+void
+stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r)
+{
+	const stator_def *def = w->version->def;
+	const stator_ext *ext;
+	stator_error err;
+	int code = find_query(def, r, &ext, &err);
+
+	if (code == STATOR_OK) {
+		stator__state_begin(&w->state, ext, r->wsid);
+		code = stator__argument_read(w, ext, "args", ext->arg, r->args,
+					     NULL, &w->state.io.argument, &err);
+		if (code == STATOR_OK)
+			code = execute(w, ext, rows, &err);
+	}
+	if (code == STATOR_OK) {
+		reply(def, rows, r);
+	} else {
+		err.code = code;
+		stator__reply_error(r,
+				    code == STATOR_RESPONSE
+					    ? w->state.io.status
+					    : stator__status_http(code),
+				    &err);
+	}
+	stator__worker_end(w);
+}
+
+/* The pool ---------------------------------------------------------------------- */
+
+typedef struct query_job {
+	stator_partition *partition;
+	stator_snapshot *snapshot;
+	stator_request *request;
+	struct query_job *next;
+} query_job;
+
+typedef struct query_thread {
+	stator_query_pool *pool;
+	pthread_t thread;
+	stator_worker **workers; /* by partition; made when first needed */
+	stator_rows rows;
+} query_thread;
+
+struct stator_query_pool {
+	stator_app *app;
+	stator_gauge *gauge;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	query_job *first, **last;
+	bool stopping;
+	query_thread *threads;
+	size_t count;
+};
+
+static query_job *
+next_job(stator_query_pool *pool)
+{
+	query_job *job;
+
+	pthread_mutex_lock(&pool->lock);
+	while (pool->first == NULL && !pool->stopping)
+		pthread_cond_wait(&pool->wake, &pool->lock);
+	job = pool->first;
+	if (job) {
+		pool->first = job->next;
+		if (pool->first == NULL)
+			pool->last = &pool->first;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return job;
+}
+
+static stator_worker *
+worker_for(query_thread *t, query_job *job)
+{
+	stator_worker **w = &t->workers[job->partition->index];
+	stator_problems problems = {0};
+	stator_error err;
+
+	if (*w)
+		return *w;
+	*w = stator__worker_new(job->partition, &problems);
+	if (*w == NULL) {
+		stator__fail(&err, STATOR_EXTENSION_FAILED, "%s",
+			     problems.items[0].message);
+		stator__reply_error(job->request, 500, &err);
+	}
+	stator__problems_free(&problems);
+	return *w;
+}
+
+static void
+run_job(query_thread *t, query_job *job)
+{
+	stator_worker *w = worker_for(t, job);
+
+	if (w) {
+		w->view.snapshot = job->snapshot;
+		stator__query_run(w, &t->rows, job->request);
+		w->view.snapshot = NULL;
+	}
+	job->partition->ops->snapshot_end(job->snapshot);
+	stator__reply_send(job->request);
+	free(job);
+	stator__gauge_done(t->pool->gauge);
+}
+
+static void *
+query_main(void *ctx)
+{
+	query_thread *t = ctx;
+	query_job *job;
+
+	while ((job = next_job(t->pool)) != NULL)
+		run_job(t, job);
+	return NULL;
+}
+
+stator_query_pool *
+stator__queries_start(stator_app *app, stator_gauge *gauge)
+{
+	stator_query_pool *pool = stator__alloc(sizeof(*pool));
+
+	pool->app = app;
+	pool->gauge = gauge;
+	pool->last = &pool->first;
+	pool->count = app->version->descriptor.query_engines;
+	pool->threads = stator__alloc(pool->count * sizeof(*pool->threads));
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->wake, NULL);
+	for (size_t i = 0; i < pool->count; i++) {
+		query_thread *t = &pool->threads[i];
+
+		t->pool = pool;
+		t->workers = stator__alloc(app->partition_count *
+					   sizeof(stator_worker *));
+		pthread_create(&t->thread, NULL, query_main, t);
+	}
+	return pool;
+}
+
+void
+stator__queries_submit(stator_query_pool *pool, stator_partition *partition,
+		       stator_snapshot *snapshot, stator_request *r)
+{
+	query_job *job = stator__alloc(sizeof(*job));
+
+	*job = (query_job){partition, snapshot, r, NULL};
+	pthread_mutex_lock(&pool->lock);
+	*pool->last = job;
+	pool->last = &job->next;
+	pthread_cond_signal(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void
+free_thread(query_thread *t)
+{
+	for (uint32_t i = 0; i < t->pool->app->partition_count; i++)
+		if (t->workers[i])
+			stator__worker_free(t->workers[i]);
+	free(t->workers);
+	free(t->rows.items);
+}
+
+void
+stator__queries_stop(stator_query_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+	for (size_t i = 0; i < pool->count; i++) {
+		pthread_join(pool->threads[i].thread, NULL);
+		free_thread(&pool->threads[i]);
+	}
+	pthread_cond_destroy(&pool->wake);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->threads);
+	free(pool);
+}

@@ -1,0 +1,180 @@
+/*
+ * request.c: one line of JSON to a request, and the reply to it.
+ */
+#include <stdlib.h>
+
+#include "processor/processor.h"
+
+static int
+bad(stator_error *err, const char *name, const char *expected,
+    stator_arena *arena, const stator_json *found)
+{
+	return stator__fail(err, STATOR_BAD_REQUEST, "%s: expected %s, found %s",
+			    name, expected,
+			    found ? stator__json_show(arena, found)
+				  : "nothing");
+}
+
+static int
+read_name(stator_request *r, stator_error *err)
+{
+	const stator_json *command = stator__json_get(r->json, "command");
+	const stator_json *query = stator__json_get(r->json, "query");
+	const stator_json *name = command ? command : query;
+
+	if (command && query)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "a request has a command or a query, not "
+				    "both");
+	if (name == NULL)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "a request has a command or a query");
+	if (name->kind != STATOR_JSON_STRING)
+		return bad(err, command ? "command" : "query",
+			   "a name as \"package.Name\"", &r->arena, name);
+	r->is_query = query != NULL;
+	r->name = stator__arena_str(&r->arena, name->text.data,
+				    name->text.size);
+	return STATOR_OK;
+}
+
+static const stator_json *
+present(const stator_json *json)
+{
+	return json && json->kind != STATOR_JSON_NULL ? json : NULL;
+}
+
+static int
+check_members(stator_request *r, stator_error *err)
+{
+	static const char *const known[] = {"id",    "wsid", "command",
+					    "query", "args", "unlogged",
+					    "cuds"};
+
+	for (const stator_json *c = r->json->first; c; c = c->next) {
+		size_t i = 0;
+		const char *guess;
+
+		while (i < STATOR_COUNT(known) &&
+		       !stator__slice_is(c->name, known[i]))
+			i++;
+		if (i < STATOR_COUNT(known))
+			continue;
+		guess = stator__guess(c->name.data, c->name.size, known,
+				      STATOR_COUNT(known));
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "a request has no member \"%.*s\"%s%s%s",
+				    (int)c->name.size,
+				    (const char *)c->name.data,
+				    guess ? "; did you mean " : "",
+				    guess ? guess : "", guess ? "?" : "");
+	}
+	return STATOR_OK;
+}
+
+static int
+read_members(stator_request *r, stator_error *err)
+{
+	const stator_json *wsid = stator__json_get(r->json, "wsid");
+	int code = check_members(r, err);
+
+	if (code == STATOR_OK)
+		code = read_name(r, err);
+	if (code)
+		return code;
+	if (wsid == NULL || wsid->kind != STATOR_JSON_NUMBER ||
+	    !stator__json_int(wsid, &r->wsid) || r->wsid <= 0)
+		return bad(err, "wsid", "a positive 64-bit integer", &r->arena,
+			   wsid);
+	r->args = present(stator__json_get(r->json, "args"));
+	r->unlogged = present(stator__json_get(r->json, "unlogged"));
+	r->cuds = present(stator__json_get(r->json, "cuds"));
+	if (r->args && r->args->kind != STATOR_JSON_OBJECT)
+		return bad(err, "args", "an object", &r->arena, r->args);
+	if (r->unlogged && r->unlogged->kind != STATOR_JSON_OBJECT)
+		return bad(err, "unlogged", "an object", &r->arena,
+			   r->unlogged);
+	if (r->cuds && r->cuds->kind != STATOR_JSON_ARRAY)
+		return bad(err, "cuds", "an array", &r->arena, r->cuds);
+	if (r->is_query && (r->cuds || r->unlogged))
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "a query has args only");
+	return STATOR_OK;
+}
+
+stator_request *
+stator__request_new(const char *text, size_t size, stator_error *err)
+{
+	stator_request *r = stator__alloc(sizeof(*r));
+	stator_json *json;
+
+	err->code = STATOR_OK;
+	if (stator__json_parse(&r->arena, text, size, &json, err))
+		return r;
+	if (json->kind != STATOR_JSON_OBJECT) {
+		stator__fail(err, STATOR_BAD_REQUEST,
+			     "a request is an object, found %s",
+			     stator__json_show(&r->arena, json));
+		return r;
+	}
+	r->json = json;
+	r->id = stator__json_get(json, "id");
+	if (read_members(r, err) == STATOR_OK)
+		err->code = STATOR_OK;
+	return r;
+}
+
+void
+stator__request_free(stator_request *r)
+{
+	stator__arena_free(&r->arena);
+	free(r->reply.data);
+	free(r);
+}
+
+void
+stator__reply_begin(stator_json_out *out, stator_request *r, int64_t status)
+{
+	static const stator_json null = {.kind = STATOR_JSON_NULL};
+
+	r->reply.size = 0;
+	*out = (stator_json_out){.buf = &r->reply};
+	stator__json_begin(out, '{');
+	stator__json_name(out, "id");
+	stator__json_tree(out, r->id ? r->id : &null);
+	stator__json_name(out, "status");
+	stator__json_integer(out, status);
+}
+
+void
+stator__reply_end(stator_json_out *out)
+{
+	stator__json_end(out, '}');
+}
+
+void
+stator__reply_error(stator_request *r, int64_t status, const stator_error *err)
+{
+	size_t size = strlen(err->msg);
+	stator_json_out out;
+
+	/* Text of an extension may have been cut inside of a character. */
+	while (size && !stator__utf8_valid(err->msg, size))
+		size--;
+	stator__reply_begin(&out, r, status);
+	stator__json_name(&out, "error");
+	stator__json_begin(&out, '{');
+	stator__json_name(&out, "code");
+	stator__json_cstring(&out, stator__status_name(err->code));
+	stator__json_name(&out, "message");
+	stator__json_string(&out, err->msg, size);
+	stator__json_end(&out, '}');
+	stator__reply_end(&out);
+}
+
+void
+stator__reply_send(stator_request *r)
+{
+	r->on_reply(r->ctx, (const char *)r->reply.data, r->reply.size);
+	stator__request_free(r);
+}

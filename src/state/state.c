@@ -1,0 +1,457 @@
+/*
+ * state.c: reads and intents of a run. Every error says which storage, entity
+ * and key it is about; what a storage says stands behind that.
+ */
+#include <stdlib.h>
+
+#include "state/state.h"
+
+static const char *const op_names[STATOR_OP_COUNT] = {
+	"GET", "GETBATCH", "READ", "INSERT", "UPDATE"};
+
+void
+stator__state_begin(stator_state *st, const stator_ext *ext, int64_t wsid)
+{
+	st->ext = ext;
+	st->io.arena = &st->arena;
+	st->io.run.abi = STATOR_ABI;
+	st->io.run.size = sizeof(st->io.run);
+	st->io.run.extension = ext->name;
+	st->io.run.scope = ext->kind;
+	st->io.run.wsid = wsid;
+	st->io.status = 0;
+	st->io.message = stator__slice("", 0);
+	st->next_raw_id = 1;
+}
+
+void
+stator__state_end(stator_state *st)
+{
+	while (st->cursor_count)
+		stator__state_close(st, st->cursors[st->cursor_count - 1]);
+	st->wish_count = 0;
+	st->rows_read = 0;
+	st->breach = 0;
+	st->io.event.data = st->io.argument.data = st->io.unlogged.data = NULL;
+	stator__arena_reset(&st->arena);
+}
+
+void
+stator__state_free(stator_state *st)
+{
+	stator__state_end(st);
+	stator__arena_free(&st->arena);
+	free(st->wishes);
+	free(st->cursors);
+	memset(st, 0, sizeof(*st));
+}
+
+const char *
+stator__state_show(stator_state *st, const stator_handle *h,
+		   const stator_row *key)
+{
+	return stator__arena_format(
+		&st->arena, "%s%s%s%s%s", h->binding->decl->name,
+		h->use.entity ? " " : "", h->use.entity ? h->use.entity : "",
+		key ? " " : "", key ? stator__row_show(&st->arena, key) : "");
+}
+
+/* Puts storage, entity and key before what was said. */
+static int
+about(stator_state *st, const stator_handle *h, const stator_row *key,
+      int code, stator_error *err)
+{
+	err->code = code;
+	if (err->msg[0] == 0)
+		stator__fail(err, code, "%s", stator__status_text(code));
+	stator__wrap(err, "%s", stator__state_show(st, h, key));
+	return code;
+}
+
+/* Remembers a breach: no pcall makes it undone. */
+static int
+breach(stator_state *st, int code, stator_error *err, const char *what,
+       uint64_t limit)
+{
+	stator__fail(err, code, "limit of %llu %s exceeded",
+		     (unsigned long long)limit, what);
+	st->breach = code;
+	st->breach_error = *err;
+	return code;
+}
+
+static const char *
+plural(uint32_t kind)
+{
+	switch (kind) {
+	case STATOR_COMMAND:
+		return "commands";
+	case STATOR_QUERY:
+		return "queries";
+	case STATOR_PROJECTOR:
+		return "projectors";
+	default:
+		return "jobs";
+	}
+}
+
+static int
+refuse(stator_state *st, const stator_handle *h, const stator_row *key, int op,
+       stator_error *err)
+{
+	const stator_storage_decl *decl = h->binding->decl;
+	bool writes = op == STATOR_INSERT || op == STATOR_UPDATE;
+	int code = STATOR_NOT_DECLARED;
+
+	if (decl->scopes[op] == 0) {
+		code = STATOR_NOT_SUPPORTED;
+		stator__fail(err, code, "the storage has no %s", op_names[op]);
+	} else if (!(decl->scopes[op] & st->ext->kind)) {
+		stator__fail(err, code, "%s is not for %s", op_names[op],
+			     plural(st->ext->kind));
+	} else {
+		stator__fail(err, code, "%s is not declared: add %s(%s) to %s "
+					"of %s",
+			     op_names[op], decl->name,
+			     h->use.entity ? h->use.entity : "",
+			     writes ? "INTENTS" : "STATE", st->ext->name);
+		if (h->use.entity == NULL)
+			stator__fail(err, code,
+				     "%s is not declared: add %s to %s of %s",
+				     op_names[op], decl->name,
+				     writes ? "INTENTS" : "STATE",
+				     st->ext->name);
+	}
+	return about(st, h, key, code, err);
+}
+
+static inline bool
+allowed(const stator_state *st, const stator_handle *h, int op)
+{
+	return (h->allowed[st->ext->index] & 1u << op) != 0;
+}
+
+static void
+enter(stator_state *st, const stator_handle *h, stator_error *err)
+{
+	st->io.space = h->binding->space;
+	err->msg[0] = 0;
+}
+
+static int
+count_rows(stator_state *st, uint64_t rows, stator_error *err)
+{
+	if (STATOR_UNLIKELY(st->breach)) {
+		*err = st->breach_error;
+		return st->breach;
+	}
+	st->rows_read += rows;
+	if (STATOR_UNLIKELY(st->rows_read > st->limits.rows))
+		return breach(st, STATOR_ROWS_LIMIT, err, "rows read",
+			      st->limits.rows);
+	return STATOR_OK;
+}
+
+int
+stator__state_get(stator_state *st, const stator_handle *h,
+		  const stator_row *key, stator_row *value, stator_error *err)
+{
+	const stator_storage *s = h->binding->storage;
+	int code;
+
+	if (STATOR_UNLIKELY(!allowed(st, h, STATOR_GET)))
+		return refuse(st, h, key, STATOR_GET, err);
+	code = count_rows(st, 1, err);
+	if (code)
+		return code;
+	enter(st, h, err);
+	value->type = h->use.value;
+	code = s->get(h->self, &st->io.run, &h->use, key, value, err);
+	if (STATOR_UNLIKELY(code < 0))
+		return about(st, h, key, code, err);
+	return code;
+}
+
+int
+stator__state_get_batch(stator_state *st, const stator_handle *h,
+			const stator_row *keys, size_t count,
+			stator_row *values, stator_error *err)
+{
+	const stator_storage *s = h->binding->storage;
+	int code = STATOR_OK;
+
+	if (!allowed(st, h, STATOR_GETBATCH))
+		return refuse(st, h, NULL, STATOR_GETBATCH, err);
+	code = count_rows(st, count, err);
+	if (code)
+		return code;
+	for (size_t i = 0; i < count; i++)
+		values[i] = (stator_row){.type = h->use.value};
+	enter(st, h, err);
+	if (s->get_batch) {
+		code = s->get_batch(h->self, &st->io.run, &h->use, keys, count,
+				    values, err);
+		return code < 0 ? about(st, h, NULL, code, err) : STATOR_OK;
+	}
+	for (size_t i = 0; i < count; i++) {
+		code = s->get(h->self, &st->io.run, &h->use, &keys[i],
+			      &values[i], err);
+		if (code < 0)
+			return about(st, h, &keys[i], code, err);
+		if (code == STATOR_NONE)
+			values[i].data = NULL;
+	}
+	return STATOR_OK;
+}
+
+int
+stator__state_read(stator_state *st, const stator_handle *h,
+		   const stator_row *key, bool reverse, uint32_t limit,
+		   stator_cursor **cursor, stator_error *err)
+{
+	const stator_storage *s = h->binding->storage;
+	stator_read_opts opts = {STATOR_ABI, sizeof(opts), reverse, limit};
+	int code;
+
+	if (!allowed(st, h, STATOR_READ))
+		return refuse(st, h, key, STATOR_READ, err);
+	enter(st, h, err);
+	code = s->read(h->self, &st->io.run, &h->use, key, &opts, cursor, err);
+	if (code < 0)
+		return about(st, h, key, code, err);
+	STATOR_GROW(st->cursors, st->cursor_count, st->cursor_cap);
+	st->cursors[st->cursor_count++] = *cursor;
+	return STATOR_OK;
+}
+
+int
+stator__state_next(stator_state *st, const stator_handle *h,
+		   stator_cursor *cursor, stator_row *key, stator_row *value,
+		   stator_error *err)
+{
+	int code = count_rows(st, 1, err);
+
+	if (code)
+		return code;
+	enter(st, h, err);
+	key->type = h->use.key;
+	value->type = h->use.value;
+	code = cursor->next(cursor, key, value, err);
+	if (code < 0)
+		return about(st, h, NULL, code, err);
+	if (code == STATOR_NONE)
+		stator__state_close(st, cursor);
+	return code;
+}
+
+void
+stator__state_close(stator_state *st, stator_cursor *cursor)
+{
+	for (size_t i = st->cursor_count; i-- > 0;) {
+		if (st->cursors[i] != cursor)
+			continue;
+		st->cursors[i] = st->cursors[--st->cursor_count];
+		cursor->release(cursor);
+		return;
+	}
+}
+
+const stator_type *
+stator__state_value_type(const stator_state *st, const stator_handle *h)
+{
+	/* Only sys.Result describes no fields: they are those of RETURNS. */
+	if (h->binding->storage->value_field_count == 0 && !h->use.entity)
+		return st->ext->result;
+	return h->use.value;
+}
+
+static stator_row
+keep(stator_state *st, const stator_row *row)
+{
+	stator_row copy = *row;
+
+	copy.data = stator__arena_copy(&st->arena, row->data, row->size);
+	return copy;
+}
+
+int
+stator__state_intent(stator_state *st, const stator_handle *h,
+		     const stator_row *key, const stator_row *base,
+		     uint32_t *out, stator_error *err)
+{
+	int op = base ? STATOR_UPDATE : STATOR_INSERT;
+	stator_wish *w;
+
+	if (!allowed(st, h, op))
+		return refuse(st, h, key, op, err);
+	if (st->breach) {
+		*err = st->breach_error;
+		return st->breach;
+	}
+	if (st->wish_count >= st->limits.intents)
+		return breach(st, STATOR_INTENTS_LIMIT, err, "intents",
+			      st->limits.intents);
+	if (stator__state_value_type(st, h) == NULL) {
+		stator__fail(err, STATOR_NOT_SUPPORTED, "%s RETURNS nothing",
+			     st->ext->name);
+		return about(st, h, NULL, STATOR_NOT_SUPPORTED, err);
+	}
+	STATOR_GROW(st->wishes, st->wish_count, st->wish_cap);
+	w = &st->wishes[st->wish_count];
+	memset(w, 0, sizeof(*w));
+	w->handle = h;
+	w->key = keep(st, key);
+	w->hash = stator__hash(key->data, key->size);
+	w->is_new = base == NULL;
+	if (base)
+		w->base = *base;
+	*out = (uint32_t)st->wish_count++;
+	return STATOR_OK;
+}
+
+int
+stator__state_fill(stator_state *st, uint32_t intent, const stator_row *value,
+		   stator_error *err)
+{
+	stator_wish *w = &st->wishes[intent];
+	stator_row row = *value;
+	int code;
+
+	/* A record keeps what changed, for its event; others are merged. */
+	if (w->base.data && !stator__wish_is_record(w))
+		row = stator__row_merge(&st->arena, &w->base, value);
+	else
+		row = keep(st, value);
+	w->value = row;
+	if (w->base.data && stator__wish_is_record(w))
+		return STATOR_OK;
+	code = stator__row_check(&row, err);
+	if (code) {
+		/* What an extension makes wrong is the extension's fault. */
+		stator__wrap(err, "%s",
+			     stator__state_show(st, w->handle, &w->key));
+		err->code = STATOR_EXTENSION_FAILED;
+		return STATOR_EXTENSION_FAILED;
+	}
+	return STATOR_OK;
+}
+
+int
+stator__state_find(stator_state *st, const stator_handle *h,
+		   const stator_row *key, uint32_t *out, stator_error *err)
+{
+	uint32_t hash = stator__hash(key->data, key->size);
+
+	if (!allowed(st, h, STATOR_INSERT) && !allowed(st, h, STATOR_UPDATE))
+		return refuse(st, h, key, STATOR_INSERT, err);
+	for (size_t i = st->wish_count; i-- > 0;) {
+		const stator_wish *w = &st->wishes[i];
+
+		if (w->hash == hash && w->handle == h &&
+		    w->key.size == key->size &&
+		    memcmp(w->key.data, key->data, key->size) == 0) {
+			*out = (uint32_t)i;
+			return STATOR_OK;
+		}
+	}
+	return STATOR_NONE;
+}
+
+bool
+stator__wish_is_record(const stator_wish *w)
+{
+	return w->handle->binding->storage->entity == STATOR_ENTITY_RECORD;
+}
+
+/* Applying --------------------------------------------------------------- */
+
+static bool
+is_log(const stator_binding *b)
+{
+	return strcmp(b->decl->name, "sys.Logger") == 0;
+}
+
+/* The intents of one storage, as it is given them; returns their number. */
+static size_t
+gather(stator_state *st, const stator_binding *b, stator_intent *items)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < st->wish_count; i++) {
+		stator_wish *w = &st->wishes[i];
+
+		if (w->handle->binding != b || w->value.data == NULL)
+			continue;
+		items[count++] = (stator_intent){
+			STATOR_ABI, sizeof(stator_intent), &w->handle->use,
+			&w->key,    &w->value,		   w->is_new,
+			(uint32_t)i};
+	}
+	return count;
+}
+
+/* Whether intent `i` is the first of its storage. */
+static bool
+first_of_storage(const stator_state *st, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (st->wishes[k].handle->binding ==
+		    st->wishes[i].handle->binding)
+			return false;
+	return true;
+}
+
+typedef int32_t (*batch_function)(void *self, const stator_run *run,
+				  const stator_intent *items, size_t count,
+				  stator_error *err);
+
+static int
+each_storage(stator_state *st, bool apply, bool log_only, stator_error *err)
+{
+	stator_intent *items;
+
+	if (st->wish_count == 0)
+		return STATOR_OK;
+	items = stator__arena_alloc(&st->arena,
+				    st->wish_count * sizeof(*items));
+	for (size_t i = 0; i < st->wish_count; i++) {
+		const stator_handle *h = st->wishes[i].handle;
+		const stator_storage *s = h->binding->storage;
+		batch_function call = apply ? s->apply : s->validate;
+		size_t count;
+		int code;
+
+		if (call == NULL || stator__wish_is_record(&st->wishes[i]) ||
+		    (log_only && !is_log(h->binding)) ||
+		    !first_of_storage(st, i))
+			continue;
+		count = gather(st, h->binding, items);
+		if (count == 0)
+			continue;
+		enter(st, h, err);
+		code = call(h->self, &st->io.run, items, count, err);
+		if (code < 0)
+			return about(st, h, NULL, code, err);
+	}
+	return STATOR_OK;
+}
+
+int
+stator__state_validate(stator_state *st, stator_error *err)
+{
+	return each_storage(st, false, false, err);
+}
+
+int
+stator__state_apply(stator_state *st, stator_error *err)
+{
+	return each_storage(st, true, false, err);
+}
+
+void
+stator__state_apply_log(stator_state *st)
+{
+	stator_error err;
+
+	each_storage(st, true, true, &err);
+}

@@ -1,0 +1,123 @@
+/*
+ * state.h: what an extension sees while it runs: elements by key, and intents.
+ *
+ * A `stator_scope_table` says once, for an application, which extension may do
+ * what with which storage and entity; a handle carries its row of it, so that
+ * the check of a call is one bit. A `stator_state` belongs to one thread and
+ * serves one run after the other.
+ */
+#ifndef STATOR_STATE_H
+#define STATOR_STATE_H
+
+#include "registry/registry.h"
+#include "stator.h"
+
+typedef struct stator_limits {
+	uint64_t memory;   /* bytes of a Lua state */
+	uint32_t intents;  /* of a run */
+	uint64_t rows;	   /* read by a run */
+	uint64_t bytes;	   /* returned by a run */
+} stator_limits;
+
+/* A storage and an entity, resolved. What state.view "x.Y" gives. */
+typedef struct stator_handle {
+	const stator_binding *binding;
+	void *self;	  /* the plugin's instance for this partition */
+	stator_use use;
+	uint8_t *allowed; /* by extension: bits of stator_op */
+	uint32_t index;
+} stator_handle;
+
+/* The handles of one engine: they are made while modules load. */
+typedef struct stator_handles {
+	stator_arena arena;
+	const stator_def *def;
+	const stator_registry *registry;
+	void **selves; /* of the partition, by plugin */
+	stator_handle **items;
+	size_t count, cap;
+} stator_handles;
+
+/* The handle for these names, made when it is not there yet. */
+int stator__handle(stator_handles *handles, const char *storage,
+		   const char *entity, const char *package,
+		   stator_handle **out, stator_error *err);
+void stator__handles_free(stator_handles *handles);
+
+/* An intent of the run. */
+typedef struct stator_wish {
+	const stator_handle *handle;
+	stator_row key;
+	stator_row value; /* `data` NULL until it is filled */
+	stator_row base;  /* what an update began with */
+	bool is_new;
+	uint32_t hash; /* of the key's bytes */
+} stator_wish;
+
+struct stator_state {
+	stator_io io; /* first: storages are given its `run` */
+	stator_arena arena;
+	const stator_ext *ext;
+	stator_limits limits;
+	stator_wish *wishes;
+	size_t wish_count, wish_cap;
+	stator_cursor **cursors; /* that are still open */
+	size_t cursor_count, cursor_cap;
+	uint64_t rows_read;
+	int64_t next_raw_id;
+	void *engine_run; /* the engine's, while it runs */
+	/* A limit was passed: the run has failed whatever it does next. */
+	int breach;
+	stator_error breach_error;
+};
+
+/* Begins a run of `ext`; `io` fields beyond the run are set by the caller. */
+void stator__state_begin(stator_state *st, const stator_ext *ext,
+			 int64_t wsid);
+/* Drops everything that the run has made. */
+void stator__state_end(stator_state *st);
+void stator__state_free(stator_state *st);
+
+/* OK, NONE or an error that names storage, entity and key. */
+int stator__state_get(stator_state *st, const stator_handle *h,
+		      const stator_row *key, stator_row *value,
+		      stator_error *err);
+/* `count` keys of one handle; `data` of an absent value is NULL. */
+int stator__state_get_batch(stator_state *st, const stator_handle *h,
+			    const stator_row *keys, size_t count,
+			    stator_row *values, stator_error *err);
+int stator__state_read(stator_state *st, const stator_handle *h,
+		       const stator_row *key, bool reverse, uint32_t limit,
+		       stator_cursor **cursor, stator_error *err);
+int stator__state_next(stator_state *st, const stator_handle *h,
+		       stator_cursor *cursor, stator_row *key,
+		       stator_row *value, stator_error *err);
+void stator__state_close(stator_state *st, stator_cursor *cursor);
+/* Registers an intent; its value is filled in later. `base` only for updates.
+ * The index of the intent goes to `out`. */
+int stator__state_intent(stator_state *st, const stator_handle *h,
+			 const stator_row *key, const stator_row *base,
+			 uint32_t *out, stator_error *err);
+int stator__state_fill(stator_state *st, uint32_t intent,
+		       const stator_row *value, stator_error *err);
+/* The last intent with this key: OK or NONE. */
+int stator__state_find(stator_state *st, const stator_handle *h,
+		       const stator_row *key, uint32_t *out,
+		       stator_error *err);
+/* The type of value rows of a handle in this run. */
+const stator_type *stator__state_value_type(const stator_state *st,
+					    const stator_handle *h);
+/* "sys.View restaurant.Sales {Year=2026}", for messages. */
+const char *stator__state_show(stator_state *st, const stator_handle *h,
+			       const stator_row *key);
+
+/* Intents of entity RECORD become CUDs; the caller writes those. */
+bool stator__wish_is_record(const stator_wish *wish);
+/* Asks the storages whether they would take the other intents. */
+int stator__state_validate(stator_state *st, stator_error *err);
+/* Applies them, storage by storage in the order of the schema. */
+int stator__state_apply(stator_state *st, stator_error *err);
+/* Writes only the log: what is left of a run that failed. */
+void stator__state_apply_log(stator_state *st);
+
+#endif

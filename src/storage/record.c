@@ -1,0 +1,194 @@
+/*
+ * record.c: sys.Record, documents and records by their ID, and the index of
+ * their uniques.
+ */
+#include <string.h>
+
+#include "storage/storage.h"
+
+static const stator_field_desc key_fields[] = {
+	{"ID", STATOR_REF, 0, 0, 0, NULL, "the record"},
+};
+
+enum { KEY_ID = 1 };
+
+static uint32_t
+type_of(stator_slice bytes)
+{
+	uint32_t id;
+
+	memcpy(&id, bytes.data, sizeof(id));
+	return id;
+}
+
+/* The stored row of a record, whatever its table is. */
+static int32_t
+load(const sys_plugin *sys, const stator_run *run, int64_t wsid, int64_t id,
+     stator_slice *bytes, stator_error *err)
+{
+	uint8_t key[STATOR_RECORD_KEY];
+
+	return sys->store->get(run, wsid, stator__record_key(key, wsid, id),
+			       bytes, err);
+}
+
+static int32_t
+get(void *self, const stator_run *run, const stator_use *use,
+    const stator_row *key, stator_row *value, stator_error *err)
+{
+	const sys_plugin *sys = self;
+	stator_slice bytes;
+	int32_t code;
+	int64_t id;
+
+	if (!sys->host->row_int(key, KEY_ID, &id))
+		return sys->host->fail(err, STATOR_EXTENSION_FAILED,
+				       "the key has no ID");
+	code = load(sys, run, stator__key_wsid(sys, run, key), id, &bytes, err);
+	if (code)
+		return code;
+	/* Another table's record is not a record of this one. */
+	if (type_of(bytes) != use->entity_id)
+		return STATOR_NONE;
+	value->data = bytes.data;
+	value->size = (uint32_t)bytes.size;
+	value->type = use->value;
+	return STATOR_OK;
+}
+
+static int
+is_active(const sys_plugin *sys, const stator_row *row)
+{
+	int64_t active;
+
+	return !sys->host->row_int(row, SYS_IS_ACTIVE, &active) || active;
+}
+
+/* "Name, Number", for messages. */
+static void
+describe(const stator_type *type, const stator_unique *u, char *out,
+	 size_t size)
+{
+	size_t used = 0;
+
+	out[0] = 0;
+	for (uint32_t i = 0; i < u->count; i++) {
+		const char *name = type->fields[u->fields[i]].name;
+		size_t n = strlen(name);
+
+		if (used + n + 3 > size)
+			return;
+		if (i) {
+			memcpy(out + used, ", ", 2);
+			used += 2;
+		}
+		memcpy(out + used, name, n + 1);
+		used += n;
+	}
+}
+
+static int32_t
+take_unique(const sys_plugin *sys, const stator_run *run,
+	    const stator_type *type, uint32_t unique, int64_t wsid,
+	    stator_slice key, int64_t id, stator_error *err)
+{
+	stator_slice holder, value = {&id, sizeof(id)};
+	int32_t code = sys->store->get(run, wsid, key, &holder, err);
+	char names[200];
+	int64_t other;
+
+	if (code < 0)
+		return code;
+	if (code == STATOR_OK) {
+		memcpy(&other, holder.data, sizeof(other));
+		describe(type, &type->uniques[unique], names, sizeof(names));
+		if (other != id)
+			return sys->host->fail(
+				err, STATOR_UNIQUE,
+				"%s: unique %s (%s) is taken by record %lld",
+				type->name, type->uniques[unique].name, names,
+				(long long)other);
+	}
+	return sys->store->put(run, wsid, key, value, err);
+}
+
+/* Frees what the old row held and takes what the new one wants. */
+static int32_t
+index_uniques(const sys_plugin *sys, const stator_run *run, int64_t wsid,
+	      int64_t id, const stator_row *old, const stator_row *new,
+	      stator_error *err)
+{
+	const stator_type *type = new->type;
+	int32_t code = STATOR_OK;
+	stator_slice key;
+
+	for (uint32_t i = 0; old && i < type->unique_count && !code; i++)
+		if (is_active(sys, old) &&
+		    stator__unique_key(sys, run, type, i, wsid, old, 0, &key) ==
+			    STATOR_OK)
+			code = sys->store->del(run, wsid, key, err);
+	for (uint32_t i = 0; i < type->unique_count && !code; i++)
+		if (is_active(sys, new) &&
+		    stator__unique_key(sys, run, type, i, wsid, new, 0, &key) ==
+			    STATOR_OK)
+			code = take_unique(sys, run, type, i, wsid, key, id,
+					   err);
+	return code;
+}
+
+static int32_t
+apply_one(const sys_plugin *sys, const stator_run *run,
+	  const stator_intent *item, stator_error *err)
+{
+	int64_t wsid = stator__key_wsid(sys, run, item->key), id;
+	stator_slice bytes, row = {item->value->data, item->value->size};
+	uint8_t key[STATOR_RECORD_KEY];
+	stator_row old;
+	int32_t code;
+
+	if (!sys->host->row_int(item->value, SYS_ID, &id))
+		return sys->host->fail(err, STATOR_INVALID,
+				       "a record without sys.ID");
+	code = load(sys, run, wsid, id, &bytes, err);
+	if (code < 0)
+		return code;
+	old.data = bytes.data;
+	old.size = (uint32_t)bytes.size;
+	old.type = item->value->type;
+	if (item->value->type->unique_count) {
+		code = index_uniques(sys, run, wsid, id,
+				     code == STATOR_OK ? &old : NULL,
+				     item->value, err);
+		if (code)
+			return code;
+	}
+	return sys->store->put(run, wsid, stator__record_key(key, wsid, id),
+			       row, err);
+}
+
+static int32_t
+apply(void *self, const stator_run *run, const stator_intent *items,
+      size_t count, stator_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		int32_t code = apply_one(self, run, &items[i], err);
+
+		if (code)
+			return code;
+	}
+	return STATOR_OK;
+}
+
+const stator_storage stator__storage_record = {
+	.abi = STATOR_ABI,
+	.size = sizeof(stator_storage),
+	.name = "Record",
+	.help = "documents and records by their ID",
+	.entity = STATOR_ENTITY_RECORD,
+	.scopes = {STATOR_EVERYONE, STATOR_EVERYONE, 0, STATOR_COMMANDS,
+		   STATOR_COMMANDS},
+	.key_fields = key_fields,
+	.key_field_count = 1,
+	.get = get,
+	.apply = apply,
+};

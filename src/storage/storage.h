@@ -1,0 +1,59 @@
+/*
+ * storage.h: the storages that come with Stator, one file each, written
+ * against stator_plugin.h like everybody's. They make up one plugin, `sys`.
+ *
+ * Keys in the space of `sys` begin with a letter:
+ *   'r' workspace, ID               -> record
+ *   'v' view, workspace, key        -> value of a view
+ *   'u' table, unique, workspace, values -> ID of the record that has them
+ */
+#ifndef STATOR_STORAGE_H
+#define STATOR_STORAGE_H
+
+#include "stator_plugin.h"
+
+/* What `init` gives: all that these storages know. */
+typedef struct sys_plugin {
+	const stator_host_api *host;
+	const stator_store_api *store;
+	const stator_context_api *context;
+} sys_plugin;
+
+extern const stator_plugin stator__sys_plugin;
+
+extern const stator_storage stator__storage_command_context;
+extern const stator_storage stator__storage_event;
+extern const stator_storage stator__storage_logger;
+extern const stator_storage stator__storage_query_context;
+extern const stator_storage stator__storage_record;
+extern const stator_storage stator__storage_response;
+extern const stator_storage stator__storage_result;
+extern const stator_storage stator__storage_uniq;
+extern const stator_storage stator__storage_view;
+extern const stator_storage stator__storage_wlog;
+
+enum { SYS_RECORD = 'r', SYS_VIEW = 'v', SYS_UNIQUE = 'u' };
+
+/* The workspace of a key: its WSID, or that of the run. */
+int64_t stator__key_wsid(const sys_plugin *sys, const stator_run *run,
+			 const stator_row *key);
+/* 'r', workspace, ID: 17 bytes into `out`. */
+enum { STATOR_RECORD_KEY = 17 };
+stator_slice stator__record_key(uint8_t *out, int64_t wsid, int64_t id);
+/* 'v', view, workspace: 13 bytes into `out`. */
+enum { STATOR_VIEW_KEY = 13 };
+stator_slice stator__view_key(uint8_t *out, uint32_t view, int64_t wsid);
+/*
+ * The key of a unique with the values of a row: OK, or NONE when one of the
+ * fields is null. `shift` is added to the indexes of the unique's fields.
+ */
+int32_t stator__unique_key(const sys_plugin *sys, const stator_run *run,
+			   const stator_type *table, uint32_t unique,
+			   int64_t wsid, const stator_row *row, int shift,
+			   stator_slice *key);
+
+/* The first fields of documents and records, and the first of keys. */
+enum { SYS_ID = 0, SYS_PARENT_ID = 1, SYS_CONTAINER = 2, SYS_IS_ACTIVE = 3 };
+enum { SYS_OWN_FIELDS = 5 };
+
+#endif

@@ -1,0 +1,470 @@
+/*
+ * lmdb.c: the store contract on LMDB, one environment a partition.
+ *
+ * LMDB takes keys of up to 511 bytes; ours may be longer. A key of PREFIX
+ * bytes or more is kept in a bucket: the entry under its first PREFIX bytes
+ * holds the rest of every such key with its value, in order. Buckets and short
+ * keys sort among each other as the keys do, since only buckets have keys of
+ * exactly PREFIX bytes.
+ *
+ * Read transactions are opened with MDB_NOTLS, so that a snapshot may be taken
+ * by one thread and used by another.
+ */
+#include <errno.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "store/store.h"
+
+enum { PREFIX = 500 };
+
+/* Address space only: pages are allocated as they are written. */
+#define MAP_SIZE_MOST (1ull << 40)
+#define MAP_SIZE_LEAST (1ull << 30)
+
+struct stator_store {
+	MDB_env *env;
+	MDB_dbi dbi;
+	char *path;
+};
+
+struct stator_snapshot {
+	stator_store *store;
+	MDB_txn *txn;
+};
+
+static int
+failed(const stator_store *store, const char *what, int code,
+       stator_error *err)
+{
+	return stator__fail(err,
+			    code == MDB_CORRUPTED || code == MDB_INVALID
+				    ? STATOR_CORRUPT
+				    : STATOR_IO,
+			    "%s: %s: %s", store->path, what,
+			    mdb_strerror(code));
+}
+
+static int
+open_env(stator_store *s, const stator_store_opts *opts)
+{
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
+	int code = ENOMEM;
+
+	if (opts->read_only)
+		flags |= MDB_RDONLY;
+	if (opts->volatile_)
+		flags |= MDB_NOSYNC;
+	for (size_t size = MAP_SIZE_MOST;
+	     code == ENOMEM && size >= MAP_SIZE_LEAST; size /= 4) {
+		code = mdb_env_create(&s->env);
+		if (code)
+			return code;
+		mdb_env_set_mapsize(s->env, size);
+		code = mdb_env_open(s->env, s->path, flags, 0644);
+		if (code) {
+			mdb_env_close(s->env);
+			s->env = NULL;
+		}
+	}
+	return code;
+}
+
+static int
+open_dbi(stator_store *s, bool read_only)
+{
+	MDB_txn *txn;
+	int code = mdb_txn_begin(s->env, NULL, read_only ? MDB_RDONLY : 0, &txn);
+
+	if (code)
+		return code;
+	code = mdb_dbi_open(txn, NULL, 0, &s->dbi);
+	if (code) {
+		mdb_txn_abort(txn);
+		return code;
+	}
+	return mdb_txn_commit(txn);
+}
+
+static void
+close_store(stator_store *s)
+{
+	if (s->env)
+		mdb_env_close(s->env);
+	free(s->path);
+	free(s);
+}
+
+static int
+open_store(stator_store **out, const char *path, const stator_store_opts *opts,
+	   stator_error *err)
+{
+	stator_store *s = stator__alloc(sizeof(*s));
+	int code = STATOR_OK, error;
+
+	s->path = stator__strdup(path);
+	if (!opts->read_only && mkdir(path, 0755) && errno != EEXIST)
+		code = failed(s, "make the folder", errno, err);
+	else if ((error = open_env(s, opts)) != 0)
+		code = failed(s, "open", error, err);
+	else if ((error = open_dbi(s, opts->read_only)) != 0)
+		code = failed(s, "open", error, err);
+	if (code) {
+		close_store(s);
+		return code;
+	}
+	*out = s;
+	return STATOR_OK;
+}
+
+/* Snapshots ------------------------------------------------------------ */
+
+static int
+begin_snapshot(stator_store *s, stator_snapshot **out, stator_error *err)
+{
+	stator_snapshot *snap = stator__alloc(sizeof(*snap));
+	int code = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &snap->txn);
+
+	snap->store = s;
+	if (code) {
+		free(snap);
+		return failed(s, "begin to read", code, err);
+	}
+	*out = snap;
+	return STATOR_OK;
+}
+
+static int
+refresh(stator_snapshot *snap, stator_error *err)
+{
+	int code;
+
+	mdb_txn_reset(snap->txn);
+	code = mdb_txn_renew(snap->txn);
+	return code ? failed(snap->store, "begin to read", code, err)
+		    : STATOR_OK;
+}
+
+static void
+end_snapshot(stator_snapshot *snap)
+{
+	mdb_txn_abort(snap->txn);
+	free(snap);
+}
+
+/* Buckets: u32 size of the rest, u32 size of the value, rest, value. ---- */
+
+typedef struct bucket_item {
+	stator_slice rest;
+	stator_slice value;
+	const uint8_t *end;
+} bucket_item;
+
+static bool
+bucket_next(const uint8_t **at, const uint8_t *end, bucket_item *item)
+{
+	size_t rest, value;
+
+	if (end - *at < 8)
+		return false;
+	rest = stator__u32(*at);
+	value = stator__u32(*at + 4);
+	item->rest = stator__slice(*at + 8, rest);
+	item->value = stator__slice(*at + 8 + rest, value);
+	*at += 8 + rest + value;
+	item->end = *at;
+	return true;
+}
+
+static void
+bucket_put(stator_buf *out, stator_slice rest, stator_slice value)
+{
+	uint8_t *p = stator__buf_reserve(out, 8);
+
+	stator__u32_put(p, (uint32_t)rest.size);
+	stator__u32_put(p + 4, (uint32_t)value.size);
+	out->size += 8;
+	stator__buf_put(out, rest.data, rest.size);
+	stator__buf_put(out, value.data, value.size);
+}
+
+static stator_slice
+rest_of(stator_slice key)
+{
+	return stator__slice((const uint8_t *)key.data + PREFIX,
+			     key.size - PREFIX);
+}
+
+static MDB_val
+db_key(stator_slice key)
+{
+	MDB_val v = {key.size < PREFIX ? key.size : PREFIX,
+		     (void *)(uintptr_t)key.data};
+
+	return v;
+}
+
+static int
+get(stator_snapshot *snap, stator_arena *arena, stator_slice key,
+    stator_slice *value, stator_error *err)
+{
+	MDB_val k = db_key(key), v;
+	int code = mdb_get(snap->txn, snap->store->dbi, &k, &v);
+	const uint8_t *at, *end;
+	bucket_item item;
+
+	(void)arena;
+	if (code == MDB_NOTFOUND)
+		return STATOR_NONE;
+	if (code)
+		return failed(snap->store, "read", code, err);
+	if (key.size < PREFIX) {
+		*value = stator__slice(v.mv_data, v.mv_size);
+		return STATOR_OK;
+	}
+	at = v.mv_data;
+	end = at + v.mv_size;
+	while (bucket_next(&at, end, &item))
+		if (stator__slice_eq(item.rest, rest_of(key))) {
+			*value = item.value;
+			return STATOR_OK;
+		}
+	return STATOR_NONE;
+}
+
+/* Ranges --------------------------------------------------------------- */
+
+struct stator_store_cursor {
+	stator_snapshot *snap;
+	stator_arena *arena;
+	MDB_cursor *cursor;
+	stator_slice low, high;
+	bool reverse;
+	bool started;
+	/* The bucket that is being read: its items in the order of reading. */
+	stator_slice bucket_key;
+	bucket_item *items;
+	size_t count, at;
+};
+
+static int
+range(stator_snapshot *snap, stator_arena *arena, stator_slice low,
+      stator_slice high, bool reverse, stator_store_cursor **out,
+      stator_error *err)
+{
+	stator_store_cursor *c = stator__arena_zero(arena, sizeof(*c));
+	int code = mdb_cursor_open(snap->txn, snap->store->dbi, &c->cursor);
+
+	if (code)
+		return failed(snap->store, "read", code, err);
+	c->snap = snap;
+	c->arena = arena;
+	c->low = low;
+	c->high = high;
+	c->reverse = reverse;
+	*out = c;
+	return STATOR_OK;
+}
+
+static int
+first_backwards(stator_store_cursor *c, MDB_val *k, MDB_val *v)
+{
+	int code;
+
+	if (c->high.size == 0)
+		return mdb_cursor_get(c->cursor, k, v, MDB_LAST);
+	*k = db_key(c->high);
+	code = mdb_cursor_get(c->cursor, k, v, MDB_SET_RANGE);
+	if (code == MDB_NOTFOUND)
+		return mdb_cursor_get(c->cursor, k, v, MDB_LAST);
+	/* The bucket of a long `high` may have keys before it. */
+	if (code || (c->high.size >= PREFIX && k->mv_size == PREFIX &&
+		     memcmp(k->mv_data, c->high.data, PREFIX) == 0))
+		return code;
+	return mdb_cursor_get(c->cursor, k, v, MDB_PREV);
+}
+
+static int
+step(stator_store_cursor *c, MDB_val *k, MDB_val *v)
+{
+	if (c->started)
+		return mdb_cursor_get(c->cursor, k, v,
+				      c->reverse ? MDB_PREV : MDB_NEXT);
+	c->started = true;
+	if (c->reverse)
+		return first_backwards(c, k, v);
+	*k = db_key(c->low);
+	return mdb_cursor_get(c->cursor, k, v,
+			      k->mv_size ? MDB_SET_RANGE : MDB_FIRST);
+}
+
+static void
+enter_bucket(stator_store_cursor *c, const MDB_val *k, const MDB_val *v)
+{
+	const uint8_t *start = v->mv_data, *at = start;
+	const uint8_t *end = start + v->mv_size;
+	bucket_item item;
+
+	c->count = c->at = 0;
+	while (bucket_next(&at, end, &item))
+		c->count++;
+	c->items = stator__arena_alloc(c->arena, c->count * sizeof(item));
+	at = start;
+	for (size_t i = 0; i < c->count; i++)
+		bucket_next(&at, end,
+			    &c->items[c->reverse ? c->count - 1 - i : i]);
+	c->bucket_key = stator__slice(k->mv_data, k->mv_size);
+}
+
+static void
+take_item(stator_store_cursor *c, stator_slice *key, stator_slice *value)
+{
+	bucket_item *item = &c->items[c->at++];
+	uint8_t *whole = stator__arena_alloc(c->arena, PREFIX + item->rest.size);
+
+	memcpy(whole, c->bucket_key.data, PREFIX);
+	memcpy(whole + PREFIX, item->rest.data, item->rest.size);
+	*key = stator__slice(whole, PREFIX + item->rest.size);
+	*value = item->value;
+}
+
+static int
+any_next(stator_store_cursor *c, stator_slice *key, stator_slice *value,
+	 stator_error *err)
+{
+	MDB_val k, v;
+	int code;
+
+	while (c->at == c->count) {
+		code = step(c, &k, &v);
+		if (code == MDB_NOTFOUND)
+			return STATOR_NONE;
+		if (code)
+			return failed(c->snap->store, "read", code, err);
+		if (k.mv_size < PREFIX) {
+			*key = stator__slice(k.mv_data, k.mv_size);
+			*value = stator__slice(v.mv_data, v.mv_size);
+			return STATOR_OK;
+		}
+		enter_bucket(c, &k, &v);
+	}
+	take_item(c, key, value);
+	return STATOR_OK;
+}
+
+/* A bucket at the edge of the range may hold keys outside of it. */
+static int
+next(stator_store_cursor *c, stator_slice *key, stator_slice *value,
+     stator_error *err)
+{
+	for (;;) {
+		int code = any_next(c, key, value, err);
+		bool below, above;
+
+		if (code)
+			return code;
+		below = stator__slice_cmp(*key, c->low) < 0;
+		above = c->high.size && stator__slice_cmp(*key, c->high) >= 0;
+		if (!below && !above)
+			return STATOR_OK;
+		if (c->reverse ? below : above)
+			return STATOR_NONE;
+	}
+}
+
+static void
+release(stator_store_cursor *c)
+{
+	mdb_cursor_close(c->cursor);
+}
+
+/* Commits -------------------------------------------------------------- */
+
+/* The bucket of a long key with one entry changed. */
+static int
+write_bucket(stator_store *s, MDB_txn *txn, const stator_map_node *n)
+{
+	stator_slice rest = rest_of(n->key);
+	bool put = n->change == STATOR_CHANGE_PUT, done = !put;
+	MDB_val k = db_key(n->key), v = {0, NULL};
+	int code = mdb_get(txn, s->dbi, &k, &v);
+	const uint8_t *at, *end;
+	stator_buf out = {0};
+	bucket_item item;
+
+	if (code && code != MDB_NOTFOUND)
+		return code;
+	at = v.mv_data;
+	end = at + v.mv_size;
+	while (at && bucket_next(&at, end, &item)) {
+		int order = stator__slice_cmp(item.rest, rest);
+
+		if (order >= 0 && !done) {
+			bucket_put(&out, rest, n->value);
+			done = true;
+		}
+		if (order != 0)
+			bucket_put(&out, item.rest, item.value);
+	}
+	if (!done)
+		bucket_put(&out, rest, n->value);
+	v = (MDB_val){out.size, out.data};
+	if (out.size)
+		code = mdb_put(txn, s->dbi, &k, &v, 0);
+	else
+		code = code ? 0 : mdb_del(txn, s->dbi, &k, NULL);
+	free(out.data);
+	return code;
+}
+
+static int
+write_entry(stator_store *s, MDB_txn *txn, const stator_map_node *n)
+{
+	MDB_val k = db_key(n->key);
+	MDB_val v = {n->value.size, (void *)(uintptr_t)n->value.data};
+	int code;
+
+	if (n->key.size >= PREFIX)
+		return write_bucket(s, txn, n);
+	if (n->change == STATOR_CHANGE_PUT)
+		return mdb_put(txn, s->dbi, &k, &v, 0);
+	code = mdb_del(txn, s->dbi, &k, NULL);
+	return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static int
+commit(stator_store *s, const stator_map *batch, stator_error *err)
+{
+	MDB_txn *txn;
+	int code = mdb_txn_begin(s->env, NULL, 0, &txn);
+
+	if (code)
+		return failed(s, "begin to write", code, err);
+	for (const stator_map_node *n = stator__map_first(batch); n;
+	     n = n->next[0]) {
+		if (n->change == STATOR_CHANGE_NONE)
+			continue;
+		code = write_entry(s, txn, n);
+		if (code) {
+			mdb_txn_abort(txn);
+			return failed(s, "write", code, err);
+		}
+	}
+	code = mdb_txn_commit(txn);
+	return code ? failed(s, "commit", code, err) : STATOR_OK;
+}
+
+const stator_store_ops stator__store_lmdb = {
+	.name = "lmdb",
+	.open = open_store,
+	.close = close_store,
+	.snapshot = begin_snapshot,
+	.refresh = refresh,
+	.snapshot_end = end_snapshot,
+	.get = get,
+	.range = range,
+	.next = next,
+	.release = release,
+	.commit = commit,
+};

@@ -1,0 +1,128 @@
+/*
+ * store.h: where a partition's bytes are: an ordered space of keys and values
+ * with snapshots and atomic batches.
+ *
+ * A batch is an ordered map of what is to be written. It is also read: what a
+ * command has written is seen by its projectors, and by the commands behind
+ * it, before it is durable. `stator_view` puts such a map over a snapshot.
+ */
+#ifndef STATOR_STORE_H
+#define STATOR_STORE_H
+
+#include "base/base.h"
+
+/* The ordered map ------------------------------------------------------ */
+
+typedef enum stator_change {
+	STATOR_CHANGE_NONE, /* taken back: as if it had not been written */
+	STATOR_CHANGE_PUT,
+	STATOR_CHANGE_DELETE
+} stator_change;
+
+typedef struct stator_map_node {
+	stator_slice key;
+	stator_slice value;
+	stator_change change;
+	uint32_t level;
+	struct stator_map_node *prev;
+	struct stator_map_node *next[];
+} stator_map_node;
+
+typedef struct stator_map stator_map;
+
+stator_map *stator__map_new(void);
+void stator__map_free(stator_map *map);
+/* Drops all entries. */
+void stator__map_clear(stator_map *map);
+/* Key and value are copied. */
+void stator__map_write(stator_map *map, stator_slice key, stator_slice value,
+		       stator_change change);
+/* The entry with this key, or NULL. Borrowed until the map is cleared. */
+const stator_map_node *stator__map_find(const stator_map *map,
+					stator_slice key);
+/* The first entry whose key is not less; NULL at the end. */
+const stator_map_node *stator__map_seek(const stator_map *map,
+					stator_slice key);
+/* The last entry whose key is less; an empty key means the end. */
+const stator_map_node *stator__map_seek_before(const stator_map *map,
+					       stator_slice key);
+const stator_map_node *stator__map_first(const stator_map *map);
+size_t stator__map_count(const stator_map *map);
+/* Bytes of keys and values that were written since it was empty. */
+size_t stator__map_bytes(const stator_map *map);
+/* Writes after `mark` can be taken back until the next mark. */
+void stator__map_mark(stator_map *map);
+void stator__map_rollback(stator_map *map);
+
+/* The store contract --------------------------------------------------- */
+
+typedef struct stator_store stator_store;
+typedef struct stator_snapshot stator_snapshot;
+typedef struct stator_store_cursor stator_store_cursor;
+
+typedef struct stator_store_opts {
+	bool read_only;
+	bool volatile_; /* a commit need not survive the machine */
+} stator_store_opts;
+
+/*
+ * One implementation of the contract. Values and keys that are handed out are
+ * borrowed until the snapshot is refreshed or ended, or live in `arena`.
+ */
+typedef struct stator_store_ops {
+	const char *name;
+	/* A store in the folder `path`, which is made when it is missing. */
+	int (*open)(stator_store **out, const char *path,
+		    const stator_store_opts *opts, stator_error *err);
+	void (*close)(stator_store *store);
+	/* [any-thread]; the snapshot is used by one thread at a time. */
+	int (*snapshot)(stator_store *store, stator_snapshot **out,
+			stator_error *err);
+	/* Lets the snapshot see what has been committed by now. */
+	int (*refresh)(stator_snapshot *snapshot, stator_error *err);
+	void (*snapshot_end)(stator_snapshot *snapshot);
+	/* OK or NONE. */
+	int (*get)(stator_snapshot *snapshot, stator_arena *arena,
+		   stator_slice key, stator_slice *value, stator_error *err);
+	/* Keys from `low` to before `high` (empty: no end). */
+	int (*range)(stator_snapshot *snapshot, stator_arena *arena,
+		     stator_slice low, stator_slice high, bool reverse,
+		     stator_store_cursor **out, stator_error *err);
+	int (*next)(stator_store_cursor *cursor, stator_slice *key,
+		    stator_slice *value, stator_error *err);
+	void (*release)(stator_store_cursor *cursor);
+	/* All of it, durable when this returns, or nothing. */
+	int (*commit)(stator_store *store, const stator_map *batch,
+		      stator_error *err);
+} stator_store_ops;
+
+extern const stator_store_ops stator__store_lmdb;
+
+/* Reading through a map ------------------------------------------------ */
+
+typedef struct stator_view {
+	const stator_store_ops *ops;
+	stator_snapshot *snapshot;
+	stator_map *over; /* newer than the snapshot, or NULL */
+} stator_view;
+
+int stator__view_get(const stator_view *view, stator_arena *arena,
+		     stator_slice key, stator_slice *value, stator_error *err);
+
+typedef struct stator_view_cursor stator_view_cursor;
+
+/* The cursor is in `arena`; it must be released before the snapshot ends. */
+int stator__view_range(const stator_view *view, stator_arena *arena,
+		       stator_slice low, stator_slice high, bool reverse,
+		       stator_view_cursor **out, stator_error *err);
+int stator__view_next(stator_view_cursor *cursor, stator_slice *key,
+		      stator_slice *value, stator_error *err);
+void stator__view_release(stator_view_cursor *cursor);
+
+/*
+ * The end of the range of keys that begin with `prefix`: the prefix plus one,
+ * in `arena`; empty when there is no end.
+ */
+stator_slice stator__prefix_end(stator_arena *arena, stator_slice prefix);
+
+#endif
