@@ -15,14 +15,13 @@ M.quote = quote
 --- Runs a shell command: its exit code, stdout and stderr.
 function M.shell(line)
   local out, err = os.tmpname(), os.tmpname()
-  local _, _, code = os.execute(("( %s ) >%s 2>%s"):format(line, out, err))
-  if type(_) == "number" then code = _ / 256 end
+  local status = os.execute(("( %s ) >%s 2>%s"):format(line, out, err))
   local function take(path)
     local text = M.read(path)
     os.remove(path)
     return text
   end
-  return code or 0, take(out), take(err)
+  return math.floor(status / 256), take(out), take(err)
 end
 
 function M.read(path)

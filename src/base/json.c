@@ -210,6 +210,8 @@ syntax_error(yajl_handle yajl, const reader *r, stator_error *err)
 				    DEPTH_MAX);
 	text = yajl_get_error(yajl, 0, NULL, 0);
 	size = strcspn((char *)text, "\n");
+	while (size && text[size - 1] == '.')
+		size--;
 	stator__fail(err, STATOR_BAD_REQUEST, "not JSON: %.*s at byte %zu",
 		     (int)size, text, yajl_get_bytes_consumed(yajl));
 	yajl_free_error(yajl, text);

@@ -307,18 +307,36 @@ stator__changes_from_intents(stator_changes *ch, stator_error *err)
 
 /* IDs ------------------------------------------------------------------------------ */
 
+/* The place of a raw ID among those that are given, in their order. */
+static size_t
+raw_place(const stator_changes *ch, int64_t raw)
+{
+	size_t low = 0, high = ch->id_count;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (ch->ids[mid].raw < raw)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 static const stator_raw_id *
 find_raw(const stator_changes *ch, int64_t raw)
 {
-	for (size_t i = 0; i < ch->id_count; i++)
-		if (ch->ids[i].raw == raw)
-			return &ch->ids[i];
-	return NULL;
+	size_t i = raw_place(ch, raw);
+
+	return i < ch->id_count && ch->ids[i].raw == raw ? &ch->ids[i] : NULL;
 }
 
 static const stator_raw_id *
 find_given(const stator_changes *ch, int64_t id)
 {
+	if (id >= ch->next_id || id < ch->next_id - (int64_t)ch->id_count)
+		return NULL;
 	for (size_t i = 0; i < ch->id_count; i++)
 		if (ch->ids[i].id == id)
 			return &ch->ids[i];
@@ -332,6 +350,7 @@ give_id(stator_changes *ch, stator_row *row, const stator_path *path,
 {
 	stator_path at = {path, "sys.ID", 0};
 	int64_t raw;
+	size_t i;
 
 	if (!stator__row_int(row, STATOR_SYS_ID, &raw))
 		return STATOR_OK;
@@ -345,8 +364,11 @@ give_id(stator_changes *ch, stator_row *row, const stator_path *path,
 					 "raw ID %lld is given twice",
 					 (long long)raw);
 	STATOR_GROW(ch->ids, ch->id_count, ch->id_cap);
-	ch->ids[ch->id_count++] =
-		(stator_raw_id){raw, ch->next_id, row->type};
+	i = raw_place(ch, raw);
+	memmove(&ch->ids[i + 1], &ch->ids[i],
+		(ch->id_count - i) * sizeof(*ch->ids));
+	ch->ids[i] = (stator_raw_id){raw, ch->next_id, row->type};
+	ch->id_count++;
 	stator__row_set_int(row, STATOR_SYS_ID, ch->next_id++);
 	return STATOR_OK;
 }

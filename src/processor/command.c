@@ -291,25 +291,16 @@ static void
 write_new_ids(const command *cmd, stator_json_out *out)
 {
 	const stator_changes *ch = &cmd->changes;
-	int64_t last = 0;
 	char name[24];
 
 	if (ch->id_count == 0)
 		return;
 	stator__json_name(out, "new_ids");
 	stator__json_begin(out, '{');
-	/* In the order of the raw IDs: the smallest that is left each time. */
-	for (size_t n = 0; n < ch->id_count; n++) {
-		const stator_raw_id *next = NULL;
-
-		for (size_t i = 0; i < ch->id_count; i++)
-			if (ch->ids[i].raw > last &&
-			    (next == NULL || ch->ids[i].raw < next->raw))
-				next = &ch->ids[i];
-		snprintf(name, sizeof(name), "%lld", (long long)next->raw);
+	for (size_t i = 0; i < ch->id_count; i++) {
+		snprintf(name, sizeof(name), "%lld", (long long)ch->ids[i].raw);
 		stator__json_name(out, name);
-		stator__json_integer(out, next->id);
-		last = next->raw;
+		stator__json_integer(out, ch->ids[i].id);
 	}
 	stator__json_end(out, '}');
 }

@@ -126,7 +126,7 @@ typedef struct stator_changes {
 	int64_t wsid;
 	stator_cud *cuds;
 	size_t cud_count, cud_cap;
-	stator_raw_id *ids;
+	stator_raw_id *ids; /* that were given, by their raw IDs */
 	size_t id_count, id_cap;
 	int64_t next_raw_id; /* above all that the request uses */
 	int64_t next_id;     /* of the workspace */

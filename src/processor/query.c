@@ -146,20 +146,21 @@ next_job(stator_query_pool *pool)
 static stator_worker *
 worker_for(query_thread *t, query_job *job)
 {
-	stator_worker **w = &t->workers[job->partition->index];
+	stator_worker *w = t->workers[job->partition->index];
 	stator_problems problems = {0};
 	stator_error err;
 
-	if (*w)
-		return *w;
-	*w = stator__worker_new(job->partition, &problems);
-	if (*w == NULL) {
+	if (w)
+		return w;
+	w = stator__worker_new(job->partition, &problems);
+	if (w == NULL) {
 		stator__fail(&err, STATOR_EXTENSION_FAILED, "%s",
 			     problems.items[0].message);
 		stator__reply_error(job->request, 500, &err);
 	}
 	stator__problems_free(&problems);
-	return *w;
+	t->workers[job->partition->index] = w;
+	return w;
 }
 
 static void

@@ -1,0 +1,152 @@
+local ffi = require "ffi"
+local lib = require "support.lib"
+local stator = require "support.stator"
+
+local SEED = tonumber(os.getenv "SEED") or os.time()
+local PUT, DELETE = 1, 2
+local C = lib.C
+
+local function open(path)
+  local store, err = ffi.new "stator_store *[1]", ffi.new "stator_error"
+  local ops = C.stator__store_lmdb
+  assert.equal(0, ops.open(store, path, ffi.new("stator_store_opts", false, true), err))
+  local snapshot = ffi.new "stator_snapshot *[1]"
+  assert.equal(0, ops.snapshot(store[0], snapshot, err))
+  return { ops = ops, store = store[0], snapshot = snapshot[0], map = C.stator__map_new() }
+end
+
+local function close(s)
+  s.ops.snapshot_end(s.snapshot)
+  s.ops.close(s.store)
+  C.stator__map_free(s.map)
+end
+
+local function write(s, key, value)
+  C.stator__map_write(s.map, lib.slice(key), lib.slice(value or ""), value and PUT or DELETE)
+end
+
+local function commit(s)
+  local err = ffi.new "stator_error"
+  assert.equal(0, s.ops.commit(s.store, s.map, err), lib.message(err))
+  assert.equal(0, s.ops.refresh(s.snapshot, err))
+  C.stator__map_clear(s.map)
+end
+
+local function view_of(s) return ffi.new("stator_view", s.ops, s.snapshot, s.map) end
+
+local function get(s, key)
+  local value, err = ffi.new "stator_slice", ffi.new "stator_error"
+  local code = C.stator__view_get(view_of(s), lib.arena(), lib.slice(key), value, err)
+  if code == 0 then return lib.string(value) end
+end
+
+local function range(s, low, high, reverse, most)
+  local view, arena, found = view_of(s), lib.arena(), {}
+  local cursor, err = ffi.new "stator_view_cursor *[1]", ffi.new "stator_error"
+  assert.equal(0, C.stator__view_range(view, arena, lib.slice(low), lib.slice(high), reverse,
+    cursor, err))
+  local key, value = ffi.new "stator_slice", ffi.new "stator_slice"
+  while #found < (most or 1e9) and C.stator__view_next(cursor[0], key, value, err) == 0 do
+    found[#found + 1] = lib.string(key) .. "=" .. lib.string(value)
+  end
+  C.stator__view_release(cursor[0])
+  return found
+end
+
+-- The same from a plain table.
+local function model_range(model, low, high, reverse)
+  local keys, found = {}, {}
+  for key in pairs(model) do
+    if key >= low and (high == "" or key < high) then keys[#keys + 1] = key end
+  end
+  table.sort(keys, function(a, b) return a < b end)
+  for i, key in ipairs(keys) do
+    found[reverse and #keys - i + 1 or i] = key .. "=" .. model[key]
+  end
+  return found
+end
+
+-- Keys around the length at which LMDB's buckets begin, with common beginnings.
+local function random_key()
+  local r = math.random
+  local key = ({ "a", "b", ("x"):rep(499), ("x"):rep(500), ("x"):rep(501), ("y"):rep(700) })[r(6)]
+  for _ = 1, r(0, 3) do key = key .. string.char(r(0, 3) * 85) end
+  return key
+end
+
+describe("the store under a map #model seed " .. SEED, function()
+  after_each(stator.clean)
+
+  it("holds what a plain table holds, with keys of every length", function()
+    math.randomseed(SEED)
+    local s, model = open(stator.folder()), {}
+    for _ = 1, 40 do
+      for _ = 1, math.random(0, 30) do
+        local key = random_key()
+        local value = math.random(4) > 1 and tostring(math.random(1000)) or nil
+        write(s, key, value)
+        model[key] = value
+      end
+      for _ = 1, 10 do
+        local key = random_key()
+        assert.equal(model[key], (get(s, key)))
+        local low, high = random_key(), random_key()
+        if math.random(5) == 1 then high = "" end
+        if math.random(5) == 1 then low = "" end
+        local reverse = math.random(2) == 1
+        assert.same(model_range(model, low, high, reverse), range(s, low, high, reverse))
+      end
+      if math.random(2) == 1 then commit(s) end
+    end
+    close(s)
+  end)
+
+  it("sorts keys of 65,535 bytes by their bytes", function()
+    local s, long = open(stator.folder()), ("k"):rep(65534)
+    write(s, long .. "b", "2")
+    write(s, long .. "a", "1")
+    write(s, long, "0")
+    commit(s)
+    assert.same({ long .. "=0", long .. "a=1", long .. "b=2" }, range(s, "", "", false))
+    assert.equal("2", get(s, long .. "b"))
+    close(s)
+  end)
+
+  it("stops early without harm", function()
+    local s = open(stator.folder())
+    for i = 1, 100 do write(s, ("%03d"):format(i), "v") end
+    commit(s)
+    assert.same({ "005=v", "006=v" }, range(s, "005", "", false, 2))
+    close(s)
+  end)
+
+  it("takes back what was written behind a mark", function()
+    local s = open(stator.folder())
+    write(s, "a", "old")
+    commit(s)
+    write(s, "b", "kept")
+    C.stator__map_mark(s.map)
+    write(s, "a", "new")
+    write(s, "b")
+    write(s, "c", "new")
+    C.stator__map_rollback(s.map)
+    assert.same({ "a=old", "b=kept" }, range(s, "", "", false))
+    assert.same({ "b=kept", "a=old" }, range(s, "", "", true))
+    commit(s)
+    assert.same({ "a=old", "b=kept" }, range(s, "", "", false))
+    close(s)
+  end)
+
+  it("shows a snapshot what was committed before it, and nothing later", function()
+    local s, later = open(stator.folder()), C.stator__map_new()
+    write(s, "a", "1")
+    commit(s)
+    C.stator__map_write(later, lib.slice "a", lib.slice "2", PUT)
+    assert.equal(0, s.ops.commit(s.store, later, ffi.new "stator_error"))
+    assert.equal("1", get(s, "a"))
+    assert.equal(0, s.ops.refresh(s.snapshot, ffi.new "stator_error"))
+    assert.equal("2", get(s, "a"))
+    C.stator__map_free(later)
+    close(s)
+  end)
+end)
