@@ -43,6 +43,13 @@ typedef struct stator_package_files {
 	size_t module_count;
 } stator_package_files;
 
+/* What a version is wanted for. */
+typedef enum stator_purpose {
+	STATOR_TO_RUN,	 /* everything must be there */
+	STATOR_TO_CHECK, /* builtin extensions are the embedder's */
+	STATOR_TO_READ	 /* only the schema matters */
+} stator_purpose;
+
 /* One version of an application. */
 typedef struct stator_version {
 	stator_arena arena;
@@ -51,6 +58,7 @@ typedef struct stator_version {
 	stator_def *def;
 	stator_registry *registry;
 	stator_package_files *files; /* by package of the definition */
+	stator_purpose purpose;
 	const stator_builtin *builtins; /* borrowed from the host */
 	size_t builtin_count;
 } stator_version;
@@ -59,7 +67,7 @@ typedef struct stator_version {
  * Loads and checks an image. NULL when there were problems, which are added to
  * the list. Caller frees with `stator__version_free`.
  */
-stator_version *stator__version_load(const char *image,
+stator_version *stator__version_load(const char *image, stator_purpose purpose,
 				     const stator_builtin *builtins,
 				     size_t builtin_count,
 				     stator_problems *problems);

@@ -231,17 +231,20 @@ build(loading *l, const char *image)
 	v->registry = stator__registry_bind(v->def, built_in,
 					    STATOR_COUNT(built_in),
 					    l->problems);
-	if (v->registry && l->problems->count == before)
+	if (v->registry && l->problems->count == before &&
+	    v->purpose != STATOR_TO_READ)
 		try_engines(v, l->problems);
 }
 
 stator_version *
-stator__version_load(const char *image, const stator_builtin *builtins,
-		     size_t builtin_count, stator_problems *problems)
+stator__version_load(const char *image, stator_purpose purpose,
+		     const stator_builtin *builtins, size_t builtin_count,
+		     stator_problems *problems)
 {
 	stator_version *v = stator__alloc(sizeof(*v));
 	loading l = {.version = v, .problems = problems};
 
+	v->purpose = purpose;
 	v->builtins = builtins;
 	v->builtin_count = builtin_count;
 	read_image(&l, image);

@@ -53,9 +53,11 @@ package_uses(const stator_version *v, size_t package, const char *engine)
 static bool
 wants_engine(const stator_version *v, size_t package, size_t kind)
 {
-	return package_uses(v, package, kinds[kind]->name) ||
-	       (kinds[kind] == &stator__engine_lua &&
-		v->files[package].module_count);
+	if (kinds[kind] == &stator__engine_builtin)
+		return v->purpose == STATOR_TO_RUN &&
+		       package_uses(v, package, "builtin");
+	return v->files[package].module_count ||
+	       package_uses(v, package, kinds[kind]->name);
 }
 
 static void

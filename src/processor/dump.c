@@ -340,7 +340,8 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	stator_app_opts app_opts = {0, true};
 	stator_problems problems = {0};
 	stator_version *version =
-		stator__version_load(image, NULL, 0, &problems);
+		stator__version_load(image, STATOR_TO_READ, NULL, 0,
+				     &problems);
 	dump d = {.opts = opts, .on_line = on_line, .ctx = ctx};
 	stator_app *app;
 	int code;

@@ -109,12 +109,24 @@ report(const stator_problems *problems, stator_on_problem on_problem,
 	return STATOR_IMAGE;
 }
 
+/* What the schema asks for and this version does not do is said aloud. */
+static void
+warn_of_jobs(const stator_def *def)
+{
+	for (size_t i = 0; i < def->ext_count; i++)
+		if (def->exts[i].kind == STATOR_JOB)
+			stator__log(STATOR_LOG_WARNING, def->exts[i].name,
+				    "this job is not started: there is no "
+				    "scheduler in this version");
+}
+
 static int
 start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_problems problems = {0};
 	int code = STATOR_OK;
 
+	warn_of_jobs(h->app->version->def);
 	h->queries = stator__queries_start(h->app, &h->gauge);
 	h->processors = stator__alloc(h->app->partition_count *
 				      sizeof(*h->processors));
@@ -144,8 +156,8 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 				    "%s is deployed already; a host of this "
 				    "version holds one application",
 				    h->app->version->app);
-	version = stator__version_load(image, h->builtins, h->builtin_count,
-				       &problems);
+	version = stator__version_load(image, STATOR_TO_RUN, h->builtins,
+				       h->builtin_count, &problems);
 	if (version == NULL) {
 		code = report(&problems, opts ? opts->on_problem : NULL,
 			      opts ? opts->ctx : NULL, err);
@@ -166,7 +178,8 @@ stator_check(const char *image, stator_on_problem on_problem, void *ctx)
 {
 	stator_problems problems = {0};
 	stator_version *version =
-		stator__version_load(image, NULL, 0, &problems);
+		stator__version_load(image, STATOR_TO_CHECK, NULL, 0,
+				     &problems);
 	int count = (int)problems.count;
 
 	if (version == NULL)
