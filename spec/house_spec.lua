@@ -56,8 +56,8 @@ describe("the house", function()
       "g++ -std=c++11 -x c++" } do
       if compiler:match "^gcc" or stator.shell "command -v g++" == 0 then
         local code, _, err = stator.shell(("printf %%s %s | %s -Wall -Wextra -Wpedantic "
-          .. "-Wconversion -Werror -I. -x %s -fsyntax-only -"):format(stator.quote(program), compiler,
-          compiler:match "c%+%+" and "c++" or "c"))
+          .. "-Wconversion -Werror -I. -x %s -fsyntax-only -"):format(stator.quote(program),
+          compiler, compiler:match "c%+%+" and "c++" or "c"))
         assert.equal(0, code, compiler .. "\n" .. err)
       end
     end

@@ -14,10 +14,16 @@ typedef struct stator_buf { uint8_t *data; size_t size; size_t cap; } stator_buf
 typedef struct stator_json stator_json;
 typedef struct stator_json_out { stator_buf *buf; bool comma; } stator_json_out;
 typedef struct stator_def stator_def;
-typedef struct stator_path { const struct stator_path *up; const char *name; size_t index; } stator_path;
+typedef struct stator_path {
+  const struct stator_path *up; const char *name; size_t index;
+} stator_path;
 typedef struct stator_json_opts { int64_t *next_raw_id; bool partial; } stator_json_opts;
-typedef struct stator_source { const char *path; const char *package; stator_slice text; } stator_source;
-typedef struct stator_problem { const char *file; int line, col; const char *message; } stator_problem;
+typedef struct stator_source {
+  const char *path; const char *package; stator_slice text;
+} stator_source;
+typedef struct stator_problem {
+  const char *file; int line, col; const char *message;
+} stator_problem;
 typedef struct stator_problems {
   stator_arena arena; stator_problem *items; size_t count, cap;
 } stator_problems;
@@ -80,7 +86,7 @@ int stator__view_next(stator_view_cursor *, stator_slice *, stator_slice *, stat
 void stator__view_release(stator_view_cursor *);
 ]]
 
-local M = { C = ffi.load("./" .. stator.build .. "/libstator-spec.so") }
+local M = { C = ffi.load(stator.build .. "/libstator-spec.so") }
 
 function M.slice(s) return ffi.new("stator_slice", ffi.cast("const char *", s), #s) end
 

@@ -5,9 +5,12 @@ local json = require "dkjson"
 
 local M = {}
 
-M.build = os.getenv "STATOR_BUILD" or "build"
+local here = io.popen("pwd"):read "*l"
+
+M.build = here .. "/" .. (os.getenv "STATOR_BUILD" or "build")
 M.sanitized = os.getenv "STATOR_SANITIZED" ~= nil
-M.command = M.build .. "/stator"
+-- The sanitizers' library is preloaded into LuaJIT; the command has its own.
+M.command = M.sanitized and here .. "/spec/support/sanitized" or M.build .. "/stator"
 
 local function quote(s) return "'" .. tostring(s):gsub("'", [['\'']]) .. "'" end
 M.quote = quote
@@ -21,7 +24,9 @@ function M.shell(line)
     os.remove(path)
     return text
   end
-  return math.floor(status / 256), take(out), take(err)
+  local code, output, errors = math.floor(status / 256), take(out), take(err)
+  if M.sanitized and code == 99 then error(errors, 2) end
+  return code, output, errors
 end
 
 function M.read(path)

@@ -5,11 +5,16 @@ local state = require "stator.state"
 local Account = state.record "ledger.Account"
 local Statement = state.view "ledger.Statement"
 
+-- The most that an account holds: integers up to here are exact as Lua numbers, so no sum
+-- below is ever rounded.
+local MOST = 2 ^ 53
+
 local M = {}
 
 --- COMMAND Open: a new account.
 function M.Open(args)
   if args.Balance < 0 then error "an account is opened with money or with nothing" end
+  if args.Balance > MOST then error(("an account holds at most %d"):format(MOST)) end
   local account = state.new(Account {}, { Owner = args.Owner, Balance = args.Balance })
   state.result { Account = account["sys.ID"] }
 end
@@ -23,6 +28,9 @@ function M.Transfer(args)
   local from, to = state.must_get(from_key), state.must_get(to_key)
   if from.Balance < amount then
     return state.response(409, ("account %d has %d"):format(args.From, from.Balance))
+  end
+  if to.Balance > MOST - amount then
+    return state.response(409, ("account %d holds at most %d"):format(args.To, MOST))
   end
   state.update(from_key, from).Balance = from.Balance - amount
   state.update(to_key, to).Balance = to.Balance + amount
@@ -51,7 +59,8 @@ end
 
 --- QUERY Statement20: the last 20 rows, the newest first.
 function M.Statement20(args)
-  for key, row in state.read(Statement { Account = args.Account }, { reverse = true, limit = 20 }) do
+  local newest = { reverse = true, limit = 20 }
+  for key, row in state.read(Statement { Account = args.Account }, newest) do
     state.result { Offset = key.Offset, Other = row.Other, Amount = row.Amount, Text = row.Text }
   end
 end
