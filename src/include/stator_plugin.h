@@ -168,7 +168,8 @@ enum stator_kind {
 	STATOR_BYTES = 10,
 	STATOR_QNAME = 11,  /* "package.Name" */
 	STATOR_ROWS = 12,   /* nested rows */
-	STATOR_ROW = 13	    /* one nested row */
+	STATOR_ROW = 13,    /* one nested row */
+	STATOR_TEXTS = 14   /* several strings: a repeated STRING */
 };
 
 enum stator_entity_kind {
@@ -195,13 +196,16 @@ enum stator_scope {
 	STATOR_EVERYONE = 15
 };
 
-/* A field of a storage's key or value, or of its configuration. */
+/*
+ * A field of a storage's key or value, or of its configuration. In key rows
+ * WSID comes first: the field at index 0 of the description is field 1 there.
+ */
 typedef struct stator_field_desc {
 	const char *name;
 	uint8_t kind;	    /* one of stator_kind; ROWS and ROW hold any rows */
 	uint8_t required;   /* 1: must be given */
 	uint16_t reserved;
-	uint32_t max;	    /* bytes allowed, for STRING and BYTES; 0: 65535 */
+	uint32_t max;	    /* bytes allowed, for text; 0: 65535 */
 	const char *preset; /* configuration only: default as JSON, or NULL */
 	const char *help;   /* one line for documentation */
 } stator_field_desc;
@@ -284,6 +288,9 @@ typedef struct stator_storage {
 	size_t key_field_count;
 	const stator_field_desc *value_fields;
 	size_t value_field_count;
+	/* Its configuration: INT64, FLOAT64, BOOL and STRING fields. */
+	const stator_field_desc *config_fields;
+	size_t config_field_count;
 	/*
 	 * One element: OK and `value` filled, NONE when there is no such
 	 * element, or an error. [run]
@@ -311,10 +318,23 @@ typedef struct stator_storage {
 	int32_t (*validate)(void *self, const stator_run *run,
 			    const stator_intent *items, size_t count,
 			    stator_error *err);
-	/* Writes the intents of one run, in their order. [run] */
+	/*
+	 * Writes the intents of one run, in their order, with `put` and `del`
+	 * of "stator.store/1": they become durable with the event, or not at
+	 * all. Nothing outside of the host may be changed here. [run]
+	 */
 	int32_t (*apply)(void *self, const stator_run *run,
 			 const stator_intent *items, size_t count,
 			 stator_error *err);
+	/*
+	 * Does what an intent asks for outside of the host, after the event is
+	 * durable. It is called at least once: after a failure, and after a
+	 * crash, it is called again for the same intent. What tells a repeat
+	 * is the same `run->app`, `run->partition`, `run->plog_offset`,
+	 * `run->extension` and `item->index`. [run]
+	 */
+	int32_t (*effect)(void *self, const stator_run *run,
+			  const stator_intent *item, stator_error *err);
 } stator_storage;
 
 /*
@@ -405,10 +425,12 @@ typedef struct stator_host_api {
 			 double *value);
 	int (*row_bytes)(const stator_row *row, uint32_t field,
 			 stator_slice *value);
-	/* Nested rows: how many, and the one at `index`. */
+	/* Nested rows or TEXTS: how many, and the one at `index`: 1 or 0. */
 	uint32_t (*row_count)(const stator_row *row, uint32_t field);
 	int (*row_child)(const stator_run *run, const stator_row *row,
 			 uint32_t field, uint32_t index, stator_row *child);
+	int (*row_text)(const stator_row *row, uint32_t field, uint32_t index,
+			stator_slice *text);
 	/*
 	 * Makes a row: begin, put what is not null, end. The builder and the
 	 * row live until the end of the run. [run]
@@ -441,6 +463,14 @@ typedef struct stator_host_api {
 	const void *(*get_ext)(const char *name);
 } stator_host_api;
 
+enum stator_plugin_flags {
+	/*
+	 * The functions of one instance may be called from several threads at
+	 * the same time. Without it the host lets one in after the other.
+	 */
+	STATOR_CONCURRENT = 1
+};
+
 /* What a plugin version exports. All pointers live as long as the library. */
 typedef struct stator_plugin {
 	uint32_t abi;
@@ -448,16 +478,16 @@ typedef struct stator_plugin {
 	const char *name;
 	const char *version;
 	const char *description;
-	const stator_field_desc *config; /* its configuration, as data */
-	size_t config_count;
+	uint32_t flags; /* of stator_plugin_flags */
+	uint32_t reserved;
 	const stator_storage *const *storages;
 	size_t storage_count;
 	/*
-	 * Once for each loaded version. `config` has the checked fields in
-	 * the order of the description. `plugin` is what `attach` gets.
-	 * [init-only]
+	 * Once for each loaded version. `configs` has a row for each storage,
+	 * in their order, with the fields that it describes; borrowed until
+	 * `finit` has returned. `plugin` is what `attach` gets. [init-only]
 	 */
-	int32_t (*init)(const stator_host_api *host, const stator_row *config,
+	int32_t (*init)(const stator_host_api *host, const stator_row *configs,
 			void **plugin, stator_error *err);
 	/*
 	 * Once for each partition. `previous` is the instance of the version

@@ -101,12 +101,12 @@ stator__unique_key(const sys_plugin *sys, const stator_run *run,
 }
 
 static int32_t
-init(const stator_host_api *host, const stator_row *config, void **plugin,
+init(const stator_host_api *host, const stator_row *configs, void **plugin,
      stator_error *err)
 {
 	sys_plugin *sys = host->alloc(sizeof(*sys));
 
-	(void)config;
+	(void)configs;
 	if (sys == NULL)
 		return host->fail(err, STATOR_NO_MEMORY, "out of memory");
 	sys->host = host;
@@ -136,6 +136,7 @@ const stator_plugin stator__sys_plugin = {
 	.name = "sys",
 	.version = "1.0.0",
 	.description = "the storages that come with Stator",
+	.flags = STATOR_CONCURRENT,
 	.storages = storages,
 	.storage_count = sizeof(storages) / sizeof(storages[0]),
 	.init = init,
