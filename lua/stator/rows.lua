@@ -20,8 +20,8 @@ local uint64 = ffi.typeof "uint64_t"
 local M = {}
 
 -- Kinds of fields, as stator_plugin.h numbers them.
-local INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOL, REF, STRING, BYTES, QNAME, ROWS, ROW =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+local INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOL, REF = 1, 2, 3, 4, 5, 6, 7, 8
+local STRING, BYTES, QNAME, ROWS, ROW, TEXTS = 9, 10, 11, 12, 13, 14
 
 local KINDS = {
   [INT8] = { name = "int8", ctype = "int8_t", width = 1, low = -2 ^ 7, high = 2 ^ 7 - 1 },
@@ -37,6 +37,7 @@ local KINDS = {
   [QNAME] = { name = "qname", width = 8 },
   [ROWS] = { name = "rows", width = 8 },
   [ROW] = { name = "row", width = 8 },
+  [TEXTS] = { name = "a string or several", width = 8 },
 }
 
 -- Checking values -----------------------------------------------------------
@@ -89,6 +90,24 @@ CHECKS[STRING] = function(v)
 end
 CHECKS[BYTES] = CHECKS[STRING]
 CHECKS[QNAME] = CHECKS[STRING]
+
+-- Several texts become one block, as rows keep them: their number, their offsets and
+-- the end, then the texts.
+CHECKS[TEXTS] = function(v)
+  if type(v) == "string" then v = { v } end
+  if type(v) ~= "table" then return nil end
+  local count = #v
+  local head = ffi.new("uint32_t[?]", count + 2)
+  local at = 4 * (count + 2)
+  head[0] = count
+  for i = 1, count do
+    if type(v[i]) ~= "string" then return nil end
+    head[i] = at
+    at = at + #v[i]
+  end
+  head[count + 1] = at
+  return ffi_string(head, 4 * (count + 2)) .. table.concat(v)
+end
 
 local function show(v)
   if type(v) == "string" then
@@ -179,7 +198,7 @@ local function int64_reader(field)
     local p = locate(slot)
     if p == nil then return nil end
     local v = cast(i64p, p)[0]
-    if v >= -0x20000000000000LL and v <= 0x20000000000000LL then return tonumber(v) end
+    if v > -0x20000000000000LL and v < 0x20000000000000LL then return tonumber(v) end
     return v
   end
 end
@@ -326,12 +345,28 @@ local function nested_reader(field)
   return function(_, number) return setmetatable({ [0] = number }, mt) end
 end
 
+local function texts_reader(field)
+  local read_block = block_reader(field)
+  return function(slot)
+    local block, size = read_block(slot)
+    if block == nil then return nil end
+    local texts, offsets = {}, cast(u32p, block)
+    for i = 1, math.min(offsets[0], size / 4 - 2) do
+      local from, to = offsets[i], offsets[i + 1]
+      if from > to or to > size then return nil end
+      texts[i] = ffi_string(block + from, to - from)
+    end
+    return texts
+  end
+end
+
 local function reader(field)
   local kind = field.kind
   if kind == INT64 or kind == REF then return int64_reader(field) end
   if kind == BOOL then return bool_reader(field) end
   if kind == STRING or kind == BYTES or kind == QNAME then return text_reader(field) end
   if kind == ROWS or kind == ROW then return nested_reader(field) end
+  if kind == TEXTS then return texts_reader(field) end
   return number_reader(field)
 end
 

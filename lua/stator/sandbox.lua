@@ -52,6 +52,25 @@ local function plain_setmetatable(t, mt)
   return setmetatable(t, mt)
 end
 
+-- LuaJIT's own does not take the large integers that rows may have for %d.
+local function format(pattern, ...)
+  local count, large = select("#", ...), false
+  for i = 1, count do
+    if type((select(i, ...))) == "cdata" then large = true end
+  end
+  if not large then return string.format(pattern, ...) end
+  local values, i = { ... }, 0
+  pattern = pattern:gsub("%%([-+ #0]*%d*%.?%d*)(%a?)", function(flags, letter)
+    if letter == "" then return nil end
+    i = i + 1
+    if (letter == "d" or letter == "i") and type(values[i]) == "cdata" then
+      values[i] = tostring(values[i]):gsub("U?LL$", "")
+      return "%" .. flags:gsub("[+ #0.]", "") .. "s"
+    end
+  end)
+  return string.format(pattern, unpack(values, 1, count))
+end
+
 -- Text only: bytecode can break out of every rule.
 local function text_loader(env)
   return function(chunk, name)
@@ -101,6 +120,7 @@ function M.new(require_module)
   for _, name in ipairs { "insert", "remove", "sort" } do
     env.table[name] = guarded(table[name])
   end
+  env.string.format = format
   env.collectgarbage = function(what)
     if what ~= "count" then error("collectgarbage: only \"count\" is allowed", 2) end
     return collectgarbage "count"

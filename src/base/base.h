@@ -58,6 +58,9 @@ void *stator__arena_copy(stator_arena *arena, const void *data, size_t size);
 char *stator__arena_str(stator_arena *arena, const char *data, size_t size);
 char *stator__arena_format(stator_arena *arena, const char *format, ...)
 	STATOR_PRINTF(2, 3);
+/* Whether these bytes were allocated there. */
+bool stator__arena_owns(const stator_arena *arena, const void *data,
+			size_t size);
 /* Keeps one block for the next use. */
 void stator__arena_reset(stator_arena *arena);
 void stator__arena_free(stator_arena *arena);

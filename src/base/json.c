@@ -230,12 +230,14 @@ stator__json_parse(stator_arena *arena, const char *text, size_t size,
 
 	yajl_config(yajl, yajl_dont_validate_strings, 1);
 	if (yajl_parse(yajl, (const unsigned char *)text, size) !=
-		    yajl_status_ok ||
-	    yajl_complete_parse(yajl) != yajl_status_ok)
+	    yajl_status_ok)
 		code = syntax_error(yajl, &r, err);
-	else if (r.root == NULL)
+	else if (size == 0)
 		code = stator__fail(err, STATOR_BAD_REQUEST,
 				    "not JSON: the text is empty");
+	else if (yajl_complete_parse(yajl) != yajl_status_ok || r.root == NULL)
+		code = stator__fail(err, STATOR_BAD_REQUEST,
+				    "not JSON: the text ends too early");
 	else if (memchr(text, '\\', size) && lone_surrogate(text, size))
 		code = stator__fail(err, STATOR_BAD_REQUEST,
 				    "not JSON: half of a surrogate pair");

@@ -93,6 +93,18 @@ stator__arena_refill(stator_arena *arena, size_t size)
 	return block->data;
 }
 
+bool
+stator__arena_owns(const stator_arena *arena, const void *data, size_t size)
+{
+	const char *p = data;
+
+	for (const stator_arena_block *b = arena->block; b; b = b->older)
+		if (p >= b->data && p <= b->data + b->size &&
+		    size <= (size_t)(b->data + b->size - p))
+			return true;
+	return false;
+}
+
 void *
 stator__arena_zero(stator_arena *arena, size_t size)
 {

@@ -293,7 +293,8 @@ typedef struct stator_storage {
 	size_t config_field_count;
 	/*
 	 * One element: OK and `value` filled, NONE when there is no such
-	 * element, or an error. [run]
+	 * element, or an error. Value rows are made in this run, with
+	 * `row_begin` or `row_load`; the host refuses others. [run]
 	 */
 	int32_t (*get)(void *self, const stator_run *run,
 		       const stator_use *use, const stator_row *key,
@@ -448,6 +449,13 @@ typedef struct stator_host_api {
 			    stator_error *err);
 	int32_t (*row_end)(struct stator_builder *b, stator_row *row,
 			   stator_error *err);
+	/*
+	 * The bytes of a row that was kept elsewhere ("stator.store/1") as a
+	 * row of this run; refused when they are not a row of the type. [run]
+	 */
+	int32_t (*row_load)(const stator_run *run, const stator_type *type,
+			    stator_slice bytes, stator_row *row,
+			    stator_error *err);
 	/*
 	 * Bytes whose order is the order of the first `key_count` fields.
 	 * Stops at the first field that is null; `complete` is 1 when none

@@ -278,8 +278,9 @@ with_id(const stator_changes *ch, const stator_row *row, int64_t id)
 	return stator__build_done(&b);
 }
 
-int
-stator__changes_from_intents(stator_changes *ch, stator_error *err)
+/* The record intents of the run. */
+static int
+changes_from_intents(stator_changes *ch, stator_error *err)
 {
 	stator_state *st = &ch->worker->state;
 
@@ -487,7 +488,9 @@ check_ref(stator_changes *ch, stator_row *row, uint32_t field,
 
 	if (!stator__row_int(row, field, &id))
 		return STATOR_OK;
-	raw = id <= RAW_ID_MOST ? find_raw(ch, id) : find_given(ch, id);
+	raw = id <= RAW_ID_MOST ? find_raw(ch, id)
+	      : ch->ran		? find_given(ch, id)
+				: NULL;
 	if (raw == NULL && id <= RAW_ID_MOST)
 		return stator__path_fail(&path, err, STATOR_VALIDATION,
 					 "nothing in this request has the raw "
@@ -619,21 +622,46 @@ make_stored(stator_changes *ch, stator_cud *cud, stator_error *err)
 }
 
 int
-stator__changes_settle(stator_changes *ch, stator_row *argument,
-		       stator_error *err)
+stator__changes_open(stator_changes *ch, stator_row *const *arguments,
+		     size_t count, stator_error *err)
 {
-	stator_path args = {NULL, "args", 0};
+	static const char *const names[] = {"args", "unlogged"};
 	int code = STATOR_OK;
 
-	if (argument->data)
-		code = visit(ch, argument, &args, give_ids, err);
+	for (size_t i = 0; i < count && !code; i++) {
+		stator_path path = {NULL, names[i], 0};
+
+		if (arguments[i]->data)
+			code = visit(ch, arguments[i], &path, give_ids, err);
+	}
 	for (size_t i = 0; i < ch->cud_count && !code; i++)
 		if (ch->cuds[i].is_new)
 			code = give_id(ch, &ch->cuds[i].row, &ch->cuds[i].path,
 				       err);
-	if (argument->data && !code)
-		code = visit(ch, argument, &args, check_refs, err);
+	for (size_t i = 0; i < count && !code; i++) {
+		stator_path path = {NULL, names[i], 0};
+
+		if (arguments[i]->data)
+			code = visit(ch, arguments[i], &path, check_refs, err);
+	}
 	for (size_t i = 0; i < ch->cud_count && !code; i++)
+		code = check_refs(ch, &ch->cuds[i].row, &ch->cuds[i].path, err);
+	ch->opened = ch->cud_count;
+	return code;
+}
+
+int
+stator__changes_settle(stator_changes *ch, stator_error *err)
+{
+	int code;
+
+	ch->ran = true;
+	code = changes_from_intents(ch, err);
+	for (size_t i = ch->opened; i < ch->cud_count && !code; i++)
+		if (ch->cuds[i].is_new)
+			code = give_id(ch, &ch->cuds[i].row, &ch->cuds[i].path,
+				       err);
+	for (size_t i = ch->opened; i < ch->cud_count && !code; i++)
 		code = check_refs(ch, &ch->cuds[i].row, &ch->cuds[i].path, err);
 	for (size_t i = 0; i < ch->cud_count && !code; i++)
 		code = make_stored(ch, &ch->cuds[i], err);

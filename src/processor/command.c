@@ -44,9 +44,15 @@ find_command(command *cmd, stator_error *err)
 	size_t count = 0;
 
 	cmd->ext = stator__def_ext(def, stator__hash(name, strlen(name)));
-	if (cmd->ext && cmd->ext->kind == STATOR_COMMAND &&
-	    strcmp(cmd->ext->name, name) == 0)
-		return STATOR_OK;
+	if (cmd->ext && strcmp(cmd->ext->name, name) == 0) {
+		if (cmd->ext->kind == STATOR_COMMAND)
+			return STATOR_OK;
+		if (cmd->ext->kind == STATOR_QUERY)
+			return stator__fail(err, STATOR_NOT_FOUND,
+					    "%s is a query: ask for it with "
+					    "\"query\"",
+					    name);
+	}
 	all = stator__arena_alloc(arena_of(cmd),
 				  (def->ext_count + 1) * sizeof(*all));
 	for (size_t i = 0; i < def->ext_count; i++)
@@ -63,6 +69,7 @@ static int
 read_arguments(command *cmd, stator_error *err)
 {
 	stator_io *io = &cmd->state->io;
+	stator_row *const arguments[] = {&io->argument, &io->unlogged};
 	int64_t args = stator__raw_id_most(cmd->r->args);
 	int64_t cuds = stator__raw_id_most(cmd->r->cuds);
 	int code;
@@ -80,6 +87,8 @@ read_arguments(command *cmd, stator_error *err)
 	if (code == STATOR_OK)
 		code = stator__changes_from_json(&cmd->changes, cmd->r->cuds,
 						 err);
+	if (code == STATOR_OK)
+		code = stator__changes_open(&cmd->changes, arguments, 2, err);
 	cmd->state->next_raw_id = cmd->changes.next_raw_id;
 	return code;
 }
@@ -341,10 +350,7 @@ execute(command *cmd, stator_error *err)
 	if (code == STATOR_OK)
 		code = apply_intents(cmd, err);
 	if (code == STATOR_OK)
-		code = stator__changes_from_intents(&cmd->changes, err);
-	if (code == STATOR_OK)
-		code = stator__changes_settle(&cmd->changes,
-					      &cmd->state->io.argument, err);
+		code = stator__changes_settle(&cmd->changes, err);
 	if (code == STATOR_OK)
 		code = build_event(cmd, err);
 	if (code)

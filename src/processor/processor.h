@@ -130,6 +130,8 @@ typedef struct stator_changes {
 	size_t id_count, id_cap;
 	int64_t next_raw_id; /* above all that the request uses */
 	int64_t next_id;     /* of the workspace */
+	size_t opened;	     /* CUDs that are the request's */
+	bool ran;	     /* the extension has seen the IDs that were given */
 } stator_changes;
 
 void stator__changes_free(stator_changes *ch);
@@ -138,12 +140,15 @@ int64_t stator__raw_id_most(const stator_json *json);
 /* The CUDs of a request. */
 int stator__changes_from_json(stator_changes *ch, const stator_json *cuds,
 			      stator_error *err);
-/* The record intents of the run. */
-int stator__changes_from_intents(stator_changes *ch, stator_error *err);
-/* Gives IDs for raw ones, in the argument and the CUDs; checks references;
- * makes the rows to be stored. */
-int stator__changes_settle(stator_changes *ch, stator_row *argument,
-			   stator_error *err);
+/*
+ * Before the run: gives IDs for raw ones in the arguments and the CUDs of the
+ * request, and checks their references.
+ */
+int stator__changes_open(stator_changes *ch, stator_row *const *arguments,
+			 size_t count, stator_error *err);
+/* After the run: adds its record intents, the same for them; then makes the
+ * rows to be stored. */
+int stator__changes_settle(stator_changes *ch, stator_error *err);
 /* Replaces raw IDs in references of a row that is not stored (a result). */
 void stator__changes_resolve(const stator_changes *ch, stator_row *row);
 

@@ -13,9 +13,15 @@ find_query(const stator_def *def, stator_request *r, const stator_ext **ext,
 	size_t count = 0;
 
 	*ext = stator__def_ext(def, stator__hash(r->name, strlen(r->name)));
-	if (*ext && (*ext)->kind == STATOR_QUERY &&
-	    strcmp((*ext)->name, r->name) == 0)
-		return STATOR_OK;
+	if (*ext && strcmp((*ext)->name, r->name) == 0) {
+		if ((*ext)->kind == STATOR_QUERY)
+			return STATOR_OK;
+		if ((*ext)->kind == STATOR_COMMAND)
+			return stator__fail(err, STATOR_NOT_FOUND,
+					    "%s is a command: ask for it with "
+					    "\"command\"",
+					    r->name);
+	}
 	all = stator__arena_alloc(&r->arena,
 				  (def->ext_count + 1) * sizeof(*all));
 	for (size_t i = 0; i < def->ext_count; i++)
@@ -26,6 +32,22 @@ find_query(const stator_def *def, stator_request *r, const stator_ext **ext,
 			    "no query is called %s%s%s%s", r->name,
 			    guess ? "; did you mean " : "", guess ? guess : "",
 			    guess ? "?" : "");
+}
+
+/* What the argument refers to must be there, as for commands. */
+static int
+read_argument(stator_worker *w, const stator_ext *ext, const stator_request *r,
+	      stator_error *err)
+{
+	stator_row *const argument = &w->state.io.argument;
+	stator_changes none = {.worker = w, .wsid = r->wsid};
+	int code = stator__argument_read(w, ext, "args", ext->arg, r->args,
+					 NULL, argument, err);
+
+	if (code == STATOR_OK)
+		code = stator__changes_open(&none, &argument, 1, err);
+	stator__changes_free(&none);
+	return code;
 }
 
 static int
@@ -80,8 +102,7 @@ stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r)
 
 	if (code == STATOR_OK) {
 		stator__state_begin(&w->state, ext, r->wsid);
-		code = stator__argument_read(w, ext, "args", ext->arg, r->args,
-					     NULL, &w->state.io.argument, &err);
+		code = read_argument(w, ext, r, &err);
 		if (code == STATOR_OK)
 			code = execute(w, ext, rows, &err);
 	}

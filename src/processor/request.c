@@ -109,6 +109,8 @@ stator__request_new(const char *text, size_t size, stator_error *err)
 	stator_json *json;
 
 	err->code = STATOR_OK;
+	while (size && strchr(" \t\r\n", text[size - 1]) && text[size - 1])
+		size--;
 	if (stator__json_parse(&r->arena, text, size, &json, err))
 		return r;
 	if (json->kind != STATOR_JSON_OBJECT) {

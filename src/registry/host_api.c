@@ -66,6 +66,13 @@ api_row_child(const stator_run *run, const stator_row *row, uint32_t field,
 	return stator__row_child(io_of(run)->def, row, field, index, child);
 }
 
+static int
+api_row_text(const stator_row *row, uint32_t field, uint32_t index,
+	     stator_slice *text)
+{
+	return stator__row_text(row, field, index, text);
+}
+
 static stator_builder *
 api_row_begin(const stator_run *run, const stator_type *type)
 {
@@ -140,6 +147,20 @@ api_row_end(stator_builder *b, stator_row *row, stator_error *err)
 }
 
 static int32_t
+api_row_load(const stator_run *run, const stator_type *type,
+	     stator_slice bytes, stator_row *row, stator_error *err)
+{
+	*row = (stator_row){bytes.data, (uint32_t)bytes.size, 0, type};
+	if (bytes.size > UINT32_MAX || !stator__row_sound(row))
+		return stator__fail(err, STATOR_CORRUPT,
+				    "these bytes are not a row of %s",
+				    type->name);
+	row->data = stator__arena_copy(io_of(run)->arena, bytes.data,
+				       bytes.size);
+	return STATOR_OK;
+}
+
+static int32_t
 api_key_encode(const stator_run *run, const stator_row *key,
 	       stator_slice *bytes, int *complete, stator_error *err)
 {
@@ -189,12 +210,14 @@ const stator_host_api stator__host_api = {
 	.row_bytes = api_row_bytes,
 	.row_count = stator__row_count,
 	.row_child = api_row_child,
+	.row_text = api_row_text,
 	.row_begin = api_row_begin,
 	.put_int = api_put_int,
 	.put_float = api_put_float,
 	.put_bytes = api_put_bytes,
 	.put_rows = api_put_rows,
 	.row_end = api_row_end,
+	.row_load = api_row_load,
 	.key_encode = api_key_encode,
 	.key_decode = api_key_decode,
 	.get_ext = api_get_ext,

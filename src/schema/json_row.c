@@ -326,6 +326,19 @@ encode_rows(stator_json_out *out, const stator_def *def, const stator_row *row,
 }
 
 static void
+encode_texts(stator_json_out *out, const stator_row *row, uint32_t i)
+{
+	uint32_t count = stator__row_count(row, i);
+	stator_slice text;
+
+	stator__json_begin(out, '[');
+	for (uint32_t k = 0; k < count; k++)
+		if (stator__row_text(row, i, k, &text))
+			stator__json_string(out, text.data, text.size);
+	stator__json_end(out, ']');
+}
+
+static void
 encode_value(stator_json_out *out, const stator_def *def,
 	     const stator_row *row, uint32_t i)
 {
@@ -336,6 +349,8 @@ encode_value(stator_json_out *out, const stator_def *def,
 
 	if (f->kind == STATOR_ROWS || f->kind == STATOR_ROW) {
 		encode_rows(out, def, row, i, STATOR_JSON_BARE);
+	} else if (f->kind == STATOR_TEXTS) {
+		encode_texts(out, row, i);
 	} else if (stator__row_bytes(row, i, &text)) {
 		if (f->kind == STATOR_BYTES)
 			stator__json_base64(out, text.data, text.size);

@@ -3,7 +3,7 @@
  *
  * A variable field keeps an offset from the start of the row and a length.
  * Nested rows are one block of bytes: their number, their offsets in the block
- * and the offset of its end, then the rows.
+ * and the offset of its end, then the rows. Several texts are kept likewise.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <math.h>
@@ -50,10 +50,12 @@ is_text_kind(uint8_t kind)
 	       kind == STATOR_QNAME;
 }
 
+/* Fields that hold a block of items. */
 static bool
 is_rows_kind(uint8_t kind)
 {
-	return kind == STATOR_ROWS || kind == STATOR_ROW;
+	return kind == STATOR_ROWS || kind == STATOR_ROW ||
+	       kind == STATOR_TEXTS;
 }
 
 bool
@@ -111,27 +113,49 @@ stator__row_count(const stator_row *row, uint32_t field)
 	return stator__u32(variable(row, p).data);
 }
 
+/* The bytes of one item of a block. */
+static bool
+item_at(const stator_row *row, uint32_t field, uint32_t index,
+	stator_slice *item)
+{
+	const uint8_t *block;
+	uint32_t from, to;
+
+	if (index >= stator__row_count(row, field))
+		return false;
+	block = variable(row, row->data + row->type->fields[field].at).data;
+	from = stator__u32(block + 4 + 4 * index);
+	to = stator__u32(block + 8 + 4 * index);
+	*item = stator__slice(block + from, to - from);
+	return true;
+}
+
+bool
+stator__row_text(const stator_row *row, uint32_t field, uint32_t index,
+		 stator_slice *text)
+{
+	return row->type->fields[field].kind == STATOR_TEXTS &&
+	       item_at(row, field, index, text);
+}
+
 bool
 stator__row_child(const stator_def *def, const stator_row *row, uint32_t field,
 		  uint32_t index, stator_row *child)
 {
 	const stator_field *f = &row->type->fields[field];
-	const uint8_t *block;
-	uint32_t from;
+	stator_slice item;
 
-	if (index >= stator__row_count(row, field))
+	if (f->kind == STATOR_TEXTS || !item_at(row, field, index, &item))
 		return false;
-	block = variable(row, row->data + f->at).data;
-	from = stator__u32(block + 4 + 4 * index);
-	child->data = block + from;
-	child->size = stator__u32(block + 8 + 4 * index) - from;
+	child->data = item.data;
+	child->size = (uint32_t)item.size;
 	child->type = f->rows ? f->rows
 			      : stator__def_type(def, stator__u32(child->data));
 	return child->type != NULL;
 }
 
 static bool
-block_sound(const uint8_t *block, uint32_t size, const stator_type *type)
+block_sound(const uint8_t *block, uint32_t size, const stator_field *f)
 {
 	uint32_t count, from;
 
@@ -143,11 +167,13 @@ block_sound(const uint8_t *block, uint32_t size, const stator_type *type)
 	from = stator__u32(block + 4);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t to = stator__u32(block + 8 + 4 * i);
-		stator_row child = {block + from, to - from, 0, type};
+		stator_row child = {block + from, to - from, 0, f->rows};
 
-		if (from > to || to > size || child.size < STATOR_ROW_HEADER)
+		if (from > to || to > size)
 			return false;
-		if (type && !stator__row_sound(&child))
+		if (f->kind != STATOR_TEXTS && child.size < STATOR_ROW_HEADER)
+			return false;
+		if (f->rows && !stator__row_sound(&child))
 			return false;
 		from = to;
 	}
@@ -181,7 +207,7 @@ stator__row_sound(const stator_row *row)
 		if (from > row->size || size > row->size - from)
 			return false;
 		if (is_rows_kind(f->kind) &&
-		    !block_sound(row->data + from, size, f->rows))
+		    !block_sound(row->data + from, size, f))
 			return false;
 	}
 	return fixed >= row->type->fixed || row->type->field_count > 0;

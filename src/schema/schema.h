@@ -122,6 +122,9 @@ bool stator__row_float(const stator_row *row, uint32_t field, double *out);
 bool stator__row_bytes(const stator_row *row, uint32_t field,
 		       stator_slice *out);
 uint32_t stator__row_count(const stator_row *row, uint32_t field);
+/* One of several texts. */
+bool stator__row_text(const stator_row *row, uint32_t field, uint32_t index,
+		      stator_slice *text);
 /* Finds nested types by their identifier: a definition. */
 struct stator_def;
 bool stator__row_child(const struct stator_def *def, const stator_row *row,

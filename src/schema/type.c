@@ -20,7 +20,7 @@ static const struct {
 	[STATOR_BOOL] = {"bool", 1},	   [STATOR_REF] = {"ref", 8},
 	[STATOR_STRING] = {"string", 8},   [STATOR_BYTES] = {"bytes", 8},
 	[STATOR_QNAME] = {"qname", 8},	   [STATOR_ROWS] = {"rows", 8},
-	[STATOR_ROW] = {"row", 8},
+	[STATOR_ROW] = {"row", 8},	   [STATOR_TEXTS] = {"texts", 8},
 };
 
 const char *

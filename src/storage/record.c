@@ -105,9 +105,8 @@ take_unique(const sys_plugin *sys, const stator_run *run,
 		if (other != id)
 			return sys->host->fail(
 				err, STATOR_UNIQUE,
-				"%s: unique %s (%s) is taken by record %lld",
-				type->name, type->uniques[unique].name, names,
-				(long long)other);
+				"%s: %s is unique and taken by record %lld",
+				type->name, names, (long long)other);
 	}
 	return sys->store->put(run, wsid, key, value, err);
 }

@@ -1,0 +1,319 @@
+/*
+ * library.c: see library.h.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "registry/library.h"
+
+struct stator_library {
+	void *handle;
+	const stator_plugin *plugin;
+};
+
+const stator_plugin *
+stator__library_plugin(const stator_library *library)
+{
+	return library->plugin;
+}
+
+/* Copying ------------------------------------------------------------------ */
+
+static int
+system_failed(const char *file, const char *what, stator_error *err)
+{
+	return stator__fail(err, STATOR_IO, "%s: %s: %s", file, what,
+			    strerror(errno));
+}
+
+static int
+read_file(const char *file, stator_buf *out, stator_error *err)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return system_failed(file, "cannot be opened", err);
+	do {
+		uint8_t *p = stator__buf_reserve(out, 1 << 16);
+
+		n = read(fd, p, 1 << 16);
+		if (n > 0)
+			out->size += (size_t)n;
+	} while (n > 0);
+	close(fd);
+	return n < 0 ? system_failed(file, "cannot be read", err) : STATOR_OK;
+}
+
+/* 128 bits, to name a file by what is in it: no defence against malice, who
+ * can write the image can write the plugin. */
+static void
+content_name(const stator_buf *text, char *out, size_t size)
+{
+	uint64_t a = 0xcbf29ce484222325u, b = 0x9e3779b97f4a7c15u;
+
+	for (size_t i = 0; i < text->size; i++) {
+		a = (a ^ text->data[i]) * 0x100000001b3u;
+		b = (b + text->data[i]) * 0xff51afd7ed558ccdu;
+		b ^= b >> 29;
+	}
+	snprintf(out, size, "%016llx%016llx.so", (unsigned long long)a,
+		 (unsigned long long)b);
+}
+
+static bool
+write_file(const char *path, const stator_buf *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	size_t done = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return false;
+	while (done < text->size && n >= 0) {
+		n = write(fd, text->data + done, text->size - done);
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return close(fd) == 0 && n >= 0;
+}
+
+/* The path of the copy; the caller frees it. NULL and an error. */
+static char *
+copy_into(const char *file, const char *folder, stator_error *err)
+{
+	stator_buf text = {0};
+	char name[40], *path = NULL, *draft = NULL;
+
+	if (read_file(file, &text, err))
+		goto out;
+	content_name(&text, name, sizeof(name));
+	path = stator__format("%s/%s", folder, name);
+	if (access(path, R_OK) == 0)
+		goto out;
+	draft = stator__format("%s.%ld", path, (long)getpid());
+	if ((mkdir(folder, 0755) && errno != EEXIST) ||
+	    !write_file(draft, &text) || rename(draft, path)) {
+		system_failed(path, "cannot be written", err);
+		free(path);
+		path = NULL;
+	}
+out:
+	free(draft);
+	free(text.data);
+	return path;
+}
+
+/* Checking ------------------------------------------------------------------- */
+
+static int
+refuse(stator_error *err, const char *file, const char *format, ...)
+	STATOR_PRINTF(3, 4);
+
+static int
+refuse(stator_error *err, const char *file, const char *format, ...)
+{
+	stator_error text;
+	va_list args;
+
+	va_start(args, format);
+	stator__vfail(&text, STATOR_IMAGE, format, args);
+	va_end(args);
+	return stator__fail(err, STATOR_IMAGE, "%s: %s", file, text.msg);
+}
+
+static int
+check_abi(uint32_t abi, uint32_t size, size_t wanted, const char *what,
+	  const char *file, stator_error *err)
+{
+	if (abi >> 16 != STATOR_ABI_MAJOR)
+		return refuse(err, file,
+			      "%s has ABI %u.%u, this host wants %u.x; rebuild "
+			      "it with the header of this host",
+			      what, abi >> 16, abi & 0xffff, STATOR_ABI_MAJOR);
+	if (size < wanted)
+		return refuse(err, file,
+			      "%s has %u bytes, ABI 1.0 has %zu; set size to "
+			      "sizeof",
+			      what, size, wanted);
+	return STATOR_OK;
+}
+
+static bool
+is_name(const char *name)
+{
+	size_t n = name ? strlen(name) : 0;
+	bool letters = n > 0 && n <= 255;
+
+	for (size_t i = 0; i < n && letters; i++) {
+		char c = name[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+		letters = letter || (i && (c == '_' || (c >= '0' && c <= '9')));
+	}
+	return letters;
+}
+
+static int
+check_fields(const stator_field_desc *fields, size_t count, const char *what,
+	     const char *storage, const char *file, stator_error *err)
+{
+	if (count && fields == NULL)
+		return refuse(err, file, "storage %s: %s fields are NULL, their "
+					 "number is %zu",
+			      storage, what, count);
+	for (size_t i = 0; i < count; i++) {
+		if (!is_name(fields[i].name))
+			return refuse(err, file,
+				      "storage %s: %s field %zu has no name of "
+				      "letters, digits and _",
+				      storage, what, i);
+		if (fields[i].kind < STATOR_INT8 ||
+		    fields[i].kind > STATOR_TEXTS)
+			return refuse(err, file,
+				      "storage %s: %s field %s has kind %u; "
+				      "take one of stator_kind",
+				      storage, what, fields[i].name,
+				      fields[i].kind);
+	}
+	return STATOR_OK;
+}
+
+static int
+check_functions(const stator_storage *s, const char *file, stator_error *err)
+{
+	bool writes = s->scopes[STATOR_INSERT] || s->scopes[STATOR_UPDATE];
+
+	if ((s->scopes[STATOR_GET] || s->scopes[STATOR_GETBATCH]) &&
+	    s->get == NULL)
+		return refuse(err, file, "storage %s offers GET but get is NULL",
+			      s->name);
+	if (s->scopes[STATOR_READ] && s->read == NULL)
+		return refuse(err, file,
+			      "storage %s offers READ but read is NULL",
+			      s->name);
+	if (writes && s->apply == NULL && s->effect == NULL)
+		return refuse(err, file,
+			      "storage %s offers INSERT or UPDATE but apply and "
+			      "effect are NULL",
+			      s->name);
+	return STATOR_OK;
+}
+
+static int
+check_storage(const stator_storage *s, size_t index, const char *file,
+	      stator_error *err)
+{
+	int code;
+
+	if (s == NULL)
+		return refuse(err, file, "storage %zu is NULL", index);
+	code = check_abi(s->abi, s->size, sizeof(*s), "a storage", file, err);
+	if (code)
+		return code;
+	if (!is_name(s->name))
+		return refuse(err, file,
+			      "storage %zu has no name of letters, digits and "
+			      "_",
+			      index);
+	if (s->entity > STATOR_ENTITY_VIEW)
+		return refuse(err, file, "storage %s has entity %u; take one of "
+					 "stator_entity_kind",
+			      s->name, s->entity);
+	code = check_functions(s, file, err);
+	if (code == STATOR_OK)
+		code = check_fields(s->key_fields, s->key_field_count, "key",
+				    s->name, file, err);
+	if (code == STATOR_OK)
+		code = check_fields(s->value_fields, s->value_field_count,
+				    "value", s->name, file, err);
+	if (code == STATOR_OK)
+		code = check_fields(s->config_fields, s->config_field_count,
+				    "configuration", s->name, file, err);
+	return code;
+}
+
+int
+stator__plugin_check(const stator_plugin *p, const char *file,
+		     stator_error *err)
+{
+	int code = check_abi(p->abi, p->size, sizeof(*p), "stator_plugin_entry",
+			     file, err);
+
+	if (code)
+		return code;
+	if (p->name == NULL || p->version == NULL)
+		return refuse(err, file, "the plugin has no name or no version");
+	if (p->storage_count == 0 || p->storages == NULL)
+		return refuse(err, file, "the plugin has no storages");
+	for (size_t i = 0; i < p->storage_count; i++) {
+		code = check_storage(p->storages[i], i, file, err);
+		if (code)
+			return code;
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(p->storages[k]->name,
+				   p->storages[i]->name) == 0)
+				return refuse(err, file,
+					      "storage %s is there twice",
+					      p->storages[i]->name);
+	}
+	return STATOR_OK;
+}
+
+/* Loading ----------------------------------------------------------------------- */
+
+static int
+load(stator_library *lib, const char *file, const char *copy,
+     stator_error *err)
+{
+	lib->handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
+	if (lib->handle == NULL)
+		return refuse(err, file, "cannot be loaded: %s", dlerror());
+	lib->plugin = dlsym(lib->handle, "stator_plugin_entry");
+	if (lib->plugin == NULL)
+		return refuse(err, file,
+			      "has no symbol stator_plugin_entry; define it with "
+			      "STATOR_EXPORT");
+	return stator__plugin_check(lib->plugin, file, err);
+}
+
+int
+stator__library_open(stator_library **out, const char *file,
+		     const char *folder, stator_error *err)
+{
+	stator_library *lib = stator__alloc(sizeof(*lib));
+	char temporary[] = "/tmp/stator-XXXXXX", *copy;
+	int code;
+
+	if (folder == NULL && mkdtemp(temporary) == NULL) {
+		free(lib);
+		return system_failed(temporary, "cannot be made", err);
+	}
+	copy = copy_into(file, folder ? folder : temporary, err);
+	code = copy ? load(lib, file, copy, err) : err->code;
+	if (folder == NULL) {
+		if (copy)
+			unlink(copy);
+		rmdir(temporary);
+	}
+	free(copy);
+	if (code) {
+		stator__library_close(lib);
+		return code;
+	}
+	*out = lib;
+	return STATOR_OK;
+}
+
+void
+stator__library_close(stator_library *lib)
+{
+	if (lib->handle)
+		dlclose(lib->handle);
+	free(lib);
+}
