@@ -46,10 +46,11 @@ CLI_OBJECTS = $(CLI_SOURCES:src/%.c=$(BUILD)/obj/%.o)
 LUA_MODULES = $(wildcard lua/stator/*.lua)
 FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
+# Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all help deps demo test check lint spec asan examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan examples install clean
 
-all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a ## build the command and the library
+all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
@@ -94,7 +95,7 @@ spec: $(BUILD)/stator $(BUILD)/libstator-spec.so ## run the specs; SPECS=spec/cl
 asan: ## the same specs under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined all build/address-undefined/libstator-spec.so
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined spec \
-		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1"
+		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so)"
 
 examples: all ## run every example and compare with what is expected
 	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done
@@ -143,6 +144,16 @@ $(BUILD)/libstator.so: $(BUILD)/libstator.so.$(VERSION)
 $(BUILD)/stator: $(CLI_OBJECTS) $(BUILD)/libstator.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Plugins stand on the public header alone, and link to nothing of the host.
+PLUGINS = counter
+PLUGIN_FILES = $(PLUGINS:%=$(BUILD)/plugins/%.so)
+plugins: $(PLUGIN_FILES) ## build the plugins
+$(BUILD)/plugins/%.so: plugins/%
+	@mkdir -p $(@D)
+	$(say) PLUGIN $@
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-z,defs $(LDFLAGS) -o $@ $</$*.c $(LDLIBS_$*)
+$(PLUGIN_FILES): src/include/stator_plugin.h $(wildcard plugins/*/*.c)
 
 # The library with all its symbols, for specs of what is inside.
 $(BUILD)/libstator-spec.so: $(BUILD)/libstator.a

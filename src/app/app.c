@@ -11,36 +11,13 @@
 #include <unistd.h>
 
 #include "app/app.h"
-#include "app/files.h"
+#include "base/files.h"
 #include "base/json.h"
 
 stator_partition *
 stator__app_partition(const stator_app *app, int64_t wsid)
 {
 	return &app->partitions[(uint64_t)wsid % app->partition_count];
-}
-
-static int
-make_folders(const char *path, stator_error *err)
-{
-	char *copy = stator__strdup(path);
-	int code = STATOR_OK;
-
-	for (char *p = copy + 1; code == STATOR_OK; p++) {
-		char c = *p;
-
-		if (c != '/' && c != 0)
-			continue;
-		*p = 0;
-		if (mkdir(copy, 0755) && errno != EEXIST)
-			code = stator__fail(err, STATOR_IO, "%s: %s", copy,
-					    strerror(errno));
-		*p = c;
-		if (c == 0)
-			break;
-	}
-	free(copy);
-	return code;
 }
 
 /* The name of the folder: the application's, with "." for "/". */
@@ -190,13 +167,11 @@ open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
 	p->app = app;
 	p->index = i;
 	p->ops = &stator__store_lmdb;
-	p->selves = stator__alloc((app->version->registry->plugin_count + 1) *
-				  sizeof(void *));
 	code = p->ops->open(&p->store, path, &store, err);
 	free(path);
 	if (code == STATOR_OK)
-		code = stator__registry_attach(app->version->registry, i,
-					       p->selves, err);
+		code = stator__registry_attach(app->version->registry, i, NULL,
+					       NULL, &p->instances, err);
 	return code;
 }
 
@@ -209,7 +184,9 @@ open_all(stator_app *app, const char *data, const stator_app_opts *opts,
 	app->data = folder_of(data, app->version->app);
 	app->lock = -1;
 	if (!opts->read_only) {
-		code = make_folders(app->data, err);
+		if (!stator__folder_make(app->data))
+			code = stator__fail(err, STATOR_IO, "%s: %s", app->data,
+					    strerror(errno));
 		if (code == STATOR_OK)
 			code = lock_folder(app, err);
 	}
@@ -247,12 +224,9 @@ stator__app_close(stator_app *app)
 	for (uint32_t i = 0; app->partitions && i < app->partition_count; i++) {
 		stator_partition *p = &app->partitions[i];
 
-		if (p->store) {
-			stator__registry_detach(app->version->registry,
-						p->selves);
+		stator__registry_detach(app->version->registry, p->instances);
+		if (p->store)
 			p->ops->close(p->store);
-		}
-		free(p->selves);
 	}
 	free(app->partitions);
 	if (app->lock >= 0)

@@ -29,6 +29,7 @@ typedef struct stator_descriptor {
 	stator_limits limits;
 	stator_durability durability;
 	const struct stator_json *packages; /* limits of single packages */
+	const struct stator_json *storages; /* configuration, isolation */
 } stator_descriptor;
 
 /* Reads descriptor.json; what is wrong is added to the problems. */
@@ -50,6 +51,18 @@ typedef enum stator_purpose {
 	STATOR_TO_READ	 /* only the schema matters */
 } stator_purpose;
 
+/* What the host brings to every image. Borrowed as long as the version. */
+typedef struct stator_load_opts {
+	stator_purpose purpose;
+	const stator_builtin *builtins;
+	size_t builtin_count;
+	const stator_plugin *const *plugins; /* linked in */
+	size_t plugin_count;
+	const char *const *plugin_files;
+	size_t plugin_file_count;
+	const char *plugin_folder; /* for copies of plugins; NULL: none kept */
+} stator_load_opts;
+
 /* One version of an application. */
 typedef struct stator_version {
 	stator_arena arena;
@@ -58,18 +71,15 @@ typedef struct stator_version {
 	stator_def *def;
 	stator_registry *registry;
 	stator_package_files *files; /* by package of the definition */
-	stator_purpose purpose;
-	const stator_builtin *builtins; /* borrowed from the host */
-	size_t builtin_count;
+	const stator_load_opts *opts; /* borrowed */
 } stator_version;
 
 /*
  * Loads and checks an image. NULL when there were problems, which are added to
  * the list. Caller frees with `stator__version_free`.
  */
-stator_version *stator__version_load(const char *image, stator_purpose purpose,
-				     const stator_builtin *builtins,
-				     size_t builtin_count,
+stator_version *stator__version_load(const char *image,
+				     const stator_load_opts *opts,
 				     stator_problems *problems);
 void stator__version_free(stator_version *version);
 
@@ -107,7 +117,7 @@ typedef struct stator_partition {
 	uint32_t index;
 	const stator_store_ops *ops;
 	stator_store *store;
-	void **selves;	/* plugin instances */
+	stator_instance *instances; /* by plugin */
 	void *processor; /* the processor's */
 } stator_partition;
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "app/app.h"
-#include "app/files.h"
+#include "base/files.h"
 #include "base/json.h"
 
 /* What is being read, and where problems go. */
@@ -100,15 +100,6 @@ read_megabytes(reader *r, const char *path, const stator_json *value, void *to)
 
 	if (read_number(r, path, value, 1, 65536, &n))
 		*(uint64_t *)to = (uint64_t)n << 20;
-}
-
-static void
-read_nothing(reader *r, const char *path, const stator_json *value, void *to)
-{
-	(void)r;
-	(void)path;
-	(void)value;
-	(void)to;
 }
 
 /* Reads an object whose members are those of the list and no others. */
@@ -212,13 +203,11 @@ read_durability(reader *r, const char *path, const stator_json *value, void *to)
 	complain(r, path, "\"log\", \"store\" or \"none\"", value);
 }
 
+/* An object with members of any names, each an object of these. */
 static void
-read_packages(reader *r, const char *path, const stator_json *value, void *to)
+read_each(reader *r, const char *path, const stator_json *value,
+	  const member *members, size_t count)
 {
-	stator_limits limits;
-	const member members[] = {{"limits", read_limits, &limits},
-				  {"reset", read_reset, NULL}};
-
 	if (value->kind != STATOR_JSON_OBJECT) {
 		complain(r, path, "an object", value);
 		return;
@@ -228,7 +217,44 @@ read_packages(reader *r, const char *path, const stator_json *value, void *to)
 			    stator__arena_format(r->arena, "%s.%.*s", path,
 						 (int)c->name.size,
 						 (const char *)c->name.data),
-			    c, members, STATOR_COUNT(members));
+			    c, members, count);
+}
+
+static void
+read_packages(reader *r, const char *path, const stator_json *value, void *to)
+{
+	stator_limits limits;
+	const member members[] = {{"limits", read_limits, &limits},
+				  {"reset", read_reset, NULL}};
+
+	read_each(r, path, value, members, STATOR_COUNT(members));
+	*(const stator_json **)to = value;
+}
+
+static void
+read_config(reader *r, const char *path, const stator_json *value, void *to)
+{
+	(void)to; /* It is read against the storage's description. */
+	if (value->kind != STATOR_JSON_OBJECT)
+		complain(r, path, "an object", value);
+}
+
+static void
+read_isolation(reader *r, const char *path, const stator_json *value, void *to)
+{
+	(void)to;
+	if (value->kind != STATOR_JSON_STRING ||
+	    !stator__slice_is(value->text, "none"))
+		complain(r, path, "\"none\"", value);
+}
+
+static void
+read_storages(reader *r, const char *path, const stator_json *value, void *to)
+{
+	const member members[] = {{"config", read_config, NULL},
+				  {"isolation", read_isolation, NULL}};
+
+	read_each(r, path, value, members, STATOR_COUNT(members));
 	*(const stator_json **)to = value;
 }
 
@@ -245,7 +271,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		{"engines", read_engines, &d->query_engines},
 		{"limits", read_limits, &d->limits},
 		{"reset", read_reset, NULL},
-		{"storages", read_nothing, NULL},
+		{"storages", read_storages, &d->storages},
 		{"durability", read_durability, &d->durability},
 		{"packages", read_packages, &d->packages},
 	};

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "app/app.h"
-#include "app/files.h"
+#include "base/files.h"
 #include "storage/storage.h"
 
 /* A folder below pkg/ that has files. */
@@ -14,6 +14,7 @@ typedef struct found_package {
 	const char *path; /* below pkg/, "github.com/x/restaurant" */
 	stator_module *modules;
 	size_t module_count, module_cap;
+	const char *library; /* storages-<version>.so, the newest */
 } found_package;
 
 typedef struct loading {
@@ -23,6 +24,8 @@ typedef struct loading {
 	size_t source_count, source_cap;
 	found_package *packages;
 	size_t package_count, package_cap;
+	stator_source_plugin *plugins;
+	size_t plugin_count, plugin_cap;
 } loading;
 
 static const char *
@@ -62,6 +65,14 @@ add_module(loading *l, found_package *p, const char *file, const char *name)
 		stator__problem(l->problems, file, 1, 1, "cannot be read");
 }
 
+/* storages-<version>.so: the newest version counts, 10 after 9. */
+static bool
+is_library(const char *name)
+{
+	return strncmp(name, "storages-", 9) == 0 &&
+	       stator__ends_with(name, ".so");
+}
+
 static void find_packages(loading *l, const char *folder, const char *path);
 
 /* Reads the entries of one folder; true when one of them is a schema. */
@@ -86,6 +97,10 @@ read_folder(loading *l, const char *folder, found_package *p,
 			schema = true;
 		} else if (stator__ends_with(names[i], ".lua")) {
 			add_module(l, p, file, names[i]);
+		} else if (is_library(names[i]) &&
+			   (p->library == NULL ||
+			    strverscmp(file, p->library) > 0)) {
+			p->library = file;
 		}
 	}
 	return schema;
@@ -202,22 +217,93 @@ try_engines(stator_version *v, stator_problems *problems)
 	stator_error err;
 
 	partition.app = &app;
-	partition.selves = stator__arena_zero(
-		&v->arena, (v->registry->plugin_count + 1) * sizeof(void *));
-	if (stator__registry_attach(v->registry, 0, partition.selves, &err)) {
+	if (stator__registry_attach(v->registry, 0, NULL, NULL,
+				    &partition.instances, &err)) {
 		stator__problem(problems, "image", 1, 1, "%s", err.msg);
 		return;
 	}
 	worker = stator__worker_new(&partition, problems);
 	if (worker)
 		stator__worker_free(worker);
-	stator__registry_detach(v->registry, partition.selves);
+	stator__registry_detach(v->registry, partition.instances);
 }
+
+/* Plugins --------------------------------------------------------------------- */
+
+static void
+add_plugin(loading *l, stator_source_plugin source)
+{
+	STATOR_GROW(l->plugins, l->plugin_count, l->plugin_cap);
+	l->plugins[l->plugin_count++] = source;
+}
+
+static void
+add_library(loading *l, const char *file, const char *package)
+{
+	stator_library *library;
+	stator_error err;
+
+	if (stator__library_open(&library, file,
+				 l->version->opts->plugin_folder, &err)) {
+		/* The text begins with the file. */
+		stator__problem(l->problems, file, 1, 1, "%s",
+				err.msg + strlen(file) + 2);
+		return;
+	}
+	add_plugin(l, (stator_source_plugin){stator__library_plugin(library),
+					     package, file, library, false});
+}
+
+static const char *
+local_name(const stator_def *def, const char *path)
+{
+	for (size_t i = 0; i < def->package_count; i++)
+		if (strcmp(def->packages[i].path, path) == 0)
+			return def->packages[i].name;
+	return last_part(path);
+}
+
+static void
+find_plugins(loading *l)
+{
+	const stator_load_opts *opts = l->version->opts;
+	stator_error err;
+
+	add_plugin(l, (stator_source_plugin){&stator__sys_plugin, "sys",
+					     "built in", NULL, true});
+	for (size_t i = 0; i < opts->plugin_count; i++) {
+		const stator_plugin *p = opts->plugins[i];
+
+		if (stator__plugin_check(p, "linked in", &err))
+			stator__problem(l->problems, "linked in", 1, 1, "%s",
+					err.msg);
+		else
+			add_plugin(l, (stator_source_plugin){
+					      p, NULL, "linked in", NULL, false});
+	}
+	for (size_t i = 0; i < opts->plugin_file_count; i++)
+		add_library(l, opts->plugin_files[i], NULL);
+	for (size_t i = 0; i < l->package_count; i++)
+		if (l->packages[i].library)
+			add_library(l, l->packages[i].library,
+				    local_name(l->version->def,
+					       l->packages[i].path));
+}
+
+static void
+close_plugins(loading *l)
+{
+	for (size_t i = 0; i < l->plugin_count; i++)
+		if (l->plugins[i].library)
+			stator__library_close(l->plugins[i].library);
+}
+
+/* Loading ----------------------------------------------------------------------- */
 
 static void
 build(loading *l, const char *image)
 {
-	static const stator_plugin *const built_in[] = {&stator__sys_plugin};
+	static const stator_def no_storages;
 	stator_version *v = l->version;
 	size_t before = l->problems->count;
 
@@ -228,30 +314,39 @@ build(loading *l, const char *image)
 		return;
 	name_app(v, image);
 	assign_files(l);
-	v->registry = stator__registry_bind(v->def, built_in,
-					    STATOR_COUNT(built_in),
+	if (v->opts->purpose == STATOR_TO_READ) {
+		/* The schema is enough to read what is stored. */
+		v->registry = stator__registry_bind(&no_storages, NULL, 0, NULL,
+						    l->problems);
+		return;
+	}
+	find_plugins(l);
+	if (l->problems->count > before) {
+		close_plugins(l);
+		return;
+	}
+	v->registry = stator__registry_bind(v->def, l->plugins,
+					    l->plugin_count,
+					    v->descriptor.storages,
 					    l->problems);
-	if (v->registry && l->problems->count == before &&
-	    v->purpose != STATOR_TO_READ)
+	if (v->registry)
 		try_engines(v, l->problems);
 }
 
 stator_version *
-stator__version_load(const char *image, stator_purpose purpose,
-		     const stator_builtin *builtins, size_t builtin_count,
+stator__version_load(const char *image, const stator_load_opts *opts,
 		     stator_problems *problems)
 {
 	stator_version *v = stator__alloc(sizeof(*v));
 	loading l = {.version = v, .problems = problems};
 
-	v->purpose = purpose;
-	v->builtins = builtins;
-	v->builtin_count = builtin_count;
+	v->opts = opts;
 	read_image(&l, image);
 	build(&l, image);
 	for (size_t i = 0; i < l.package_count; i++)
 		free(l.packages[i].modules);
 	free(l.packages);
+	free(l.plugins);
 	free(l.sources);
 	stator__problems_sort(problems);
 	if (problems->count == 0)

@@ -54,7 +54,7 @@ static bool
 wants_engine(const stator_version *v, size_t package, size_t kind)
 {
 	if (kinds[kind] == &stator__engine_builtin)
-		return v->purpose == STATOR_TO_RUN &&
+		return v->opts->purpose == STATOR_TO_RUN &&
 		       package_uses(v, package, "builtin");
 	return v->files[package].module_count ||
 	       package_uses(v, package, kinds[kind]->name);
@@ -84,15 +84,15 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 	w->envs[at] = (stator_engine_env){
 		.def = v->def,
 		.registry = v->registry,
-		.selves = w->partition->selves,
+		.instances = w->partition->instances,
 		.package = (uint32_t)package,
 		.kinds = STATOR_EVERYONE,
 		.limits = stator__descriptor_limits(
 			&v->descriptor, v->def->packages[package].name),
 		.modules = v->files[package].modules,
 		.module_count = v->files[package].module_count,
-		.builtins = v->builtins,
-		.builtin_count = v->builtin_count,
+		.builtins = v->opts->builtins,
+		.builtin_count = v->opts->builtin_count,
 	};
 	w->engines[at] = kinds[kind]->init(&w->envs[at], problems);
 }

@@ -96,6 +96,7 @@ void stator__buf_format(stator_buf *buf, const char *format, ...)
 const char *stator__status_name(int code);
 const char *stator__status_text(int code);
 int stator__status_http(int code);
+bool stator__status_known(int code);
 
 /* Fills `err`, which may be NULL, and returns `code`. */
 int stator__fail(stator_error *err, int code, const char *format, ...)

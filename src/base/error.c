@@ -25,6 +25,12 @@ find(int code)
 	return find(STATOR_INVALID);
 }
 
+bool
+stator__status_known(int code)
+{
+	return statuses[find(code)].number == code;
+}
+
 const char *
 stator__status_name(int code)
 {

@@ -21,7 +21,7 @@ typedef struct stator_module {
 typedef struct stator_engine_env {
 	const stator_def *def;
 	const stator_registry *registry;
-	void **selves; /* plugin instances of the partition */
+	stator_instance *instances; /* of the partition, by plugin */
 	uint32_t package; /* index in the definition */
 	uint32_t kinds;	  /* mask of the extensions that it will run */
 	stator_limits limits;

@@ -77,8 +77,16 @@ typedef struct stator_host_opts {
 	size_t builtin_count;
 	uint32_t queue; /* requests that wait at a partition; 0: 4096 */
 	int32_t log_level; /* 1 errors ... 5 trace; 0: 3 */
+	/* Storages for the packages of all images: linked in, or `.so` files.
+	 * The arrays are copied; plugins are borrowed until the host is
+	 * closed. */
+	const stator_plugin *const *plugins;
+	size_t plugin_count;
+	const char *const *plugin_files;
+	size_t plugin_file_count;
 } stator_host_opts;
-#define STATOR_HOST_OPTS_INIT {STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0}
+#define STATOR_HOST_OPTS_INIT \
+	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* `opts` may be NULL. Caller frees with `stator_host_close`. [any-thread] */
 STATOR_API int stator_host_open(stator_host **out,

@@ -246,7 +246,7 @@ write_record(command *cmd, const stator_binding *record, stator_cud *cud,
 	stator_builder b;
 	stator_intent item = {STATOR_ABI,  sizeof(item), &use, &no_key,
 			      &cud->stored, cud->is_new, 0};
-	void *self = w->partition->selves[record->plugin_index];
+	void *self = w->partition->instances[record->plugin].self;
 	int code;
 
 	use.entity = cud->row.type->name;

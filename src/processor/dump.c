@@ -339,9 +339,9 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 {
 	stator_app_opts app_opts = {0, true};
 	stator_problems problems = {0};
+	static const stator_load_opts load = {.purpose = STATOR_TO_READ};
 	stator_version *version =
-		stator__version_load(image, STATOR_TO_READ, NULL, 0,
-				     &problems);
+		stator__version_load(image, &load, &problems);
 	dump d = {.opts = opts, .on_line = on_line, .ctx = ctx};
 	stator_app *app;
 	int code;

@@ -6,8 +6,7 @@
 #include "processor/processor.h"
 
 struct stator_host {
-	stator_builtin *builtins;
-	size_t builtin_count;
+	stator_load_opts load; /* with copies of what the options had */
 	uint32_t queue;
 	stator_gauge gauge;
 	stator_app *app; /* NULL until one is deployed */
@@ -35,6 +34,45 @@ stator_version_string(void)
 
 enum { DEFAULT_QUEUE = 4096 };
 
+static void *
+copy_array(const void *items, size_t count, size_t size)
+{
+	void *copy = stator__alloc(count * size);
+
+	if (count)
+		memcpy(copy, items, count * size);
+	return copy;
+}
+
+static void
+copy_load_opts(stator_load_opts *to, const stator_host_opts *opts)
+{
+	char **files = stator__alloc((opts->plugin_file_count + 1) *
+				     sizeof(*files));
+
+	for (size_t i = 0; i < opts->plugin_file_count; i++)
+		files[i] = stator__strdup(opts->plugin_files[i]);
+	to->builtins = copy_array(opts->builtins, opts->builtin_count,
+				  sizeof(*opts->builtins));
+	to->builtin_count = opts->builtin_count;
+	to->plugins = copy_array(opts->plugins, opts->plugin_count,
+				 sizeof(*opts->plugins));
+	to->plugin_count = opts->plugin_count;
+	to->plugin_files = (const char *const *)files;
+	to->plugin_file_count = opts->plugin_file_count;
+}
+
+static void
+free_load_opts(stator_load_opts *o)
+{
+	for (size_t i = 0; i < o->plugin_file_count; i++)
+		free((void *)(uintptr_t)o->plugin_files[i]);
+	free((void *)(uintptr_t)o->plugin_files);
+	free((void *)(uintptr_t)o->plugins);
+	free((void *)(uintptr_t)o->builtins);
+	free((void *)(uintptr_t)o->plugin_folder);
+}
+
 int
 stator_host_open(stator_host **out, const stator_host_opts *opts,
 		 stator_error *err)
@@ -48,13 +86,8 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->gauge.lock, NULL);
 	pthread_cond_init(&h->gauge.changed, NULL);
-	if (opts && opts->builtin_count) {
-		size_t size = opts->builtin_count * sizeof(*h->builtins);
-
-		h->builtins = stator__alloc(size);
-		memcpy(h->builtins, opts->builtins, size);
-		h->builtin_count = opts->builtin_count;
-	}
+	if (opts)
+		copy_load_opts(&h->load, opts);
 	if (opts && opts->log_level)
 		stator__log_level(opts->log_level);
 	*out = h;
@@ -86,7 +119,7 @@ stator_host_close(stator_host *h)
 	stop(h);
 	pthread_cond_destroy(&h->gauge.changed);
 	pthread_mutex_destroy(&h->gauge.lock);
-	free(h->builtins);
+	free_load_opts(&h->load);
 	free(h);
 }
 
@@ -156,8 +189,9 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 				    "%s is deployed already; a host of this "
 				    "version holds one application",
 				    h->app->version->app);
-	version = stator__version_load(image, STATOR_TO_RUN, h->builtins,
-				       h->builtin_count, &problems);
+	if (h->load.plugin_folder == NULL)
+		h->load.plugin_folder = stator__format("%s/plugins", data);
+	version = stator__version_load(image, &h->load, &problems);
 	if (version == NULL) {
 		code = report(&problems, opts ? opts->on_problem : NULL,
 			      opts ? opts->ctx : NULL, err);
@@ -176,10 +210,10 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 int
 stator_check(const char *image, stator_on_problem on_problem, void *ctx)
 {
+	static const stator_load_opts opts = {.purpose = STATOR_TO_CHECK};
 	stator_problems problems = {0};
 	stator_version *version =
-		stator__version_load(image, STATOR_TO_CHECK, NULL, 0,
-				     &problems);
+		stator__version_load(image, &opts, &problems);
 	int count = (int)problems.count;
 
 	if (version == NULL)

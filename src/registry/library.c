@@ -6,9 +6,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "registry/library.h"
 
 struct stator_library {
@@ -31,35 +31,18 @@ system_failed(const char *file, const char *what, stator_error *err)
 			    strerror(errno));
 }
 
-static int
-read_file(const char *file, stator_buf *out, stator_error *err)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t n = 0;
-
-	if (fd < 0)
-		return system_failed(file, "cannot be opened", err);
-	do {
-		uint8_t *p = stator__buf_reserve(out, 1 << 16);
-
-		n = read(fd, p, 1 << 16);
-		if (n > 0)
-			out->size += (size_t)n;
-	} while (n > 0);
-	close(fd);
-	return n < 0 ? system_failed(file, "cannot be read", err) : STATOR_OK;
-}
-
 /* 128 bits, to name a file by what is in it: no defence against malice, who
  * can write the image can write the plugin. */
 static void
-content_name(const stator_buf *text, char *out, size_t size)
+content_name(stator_slice text, char *out, size_t size)
 {
 	uint64_t a = 0xcbf29ce484222325u, b = 0x9e3779b97f4a7c15u;
 
-	for (size_t i = 0; i < text->size; i++) {
-		a = (a ^ text->data[i]) * 0x100000001b3u;
-		b = (b + text->data[i]) * 0xff51afd7ed558ccdu;
+	const uint8_t *p = text.data;
+
+	for (size_t i = 0; i < text.size; i++) {
+		a = (a ^ p[i]) * 0x100000001b3u;
+		b = (b + p[i]) * 0xff51afd7ed558ccdu;
 		b ^= b >> 29;
 	}
 	snprintf(out, size, "%016llx%016llx.so", (unsigned long long)a,
@@ -67,7 +50,7 @@ content_name(const stator_buf *text, char *out, size_t size)
 }
 
 static bool
-write_file(const char *path, const stator_buf *text)
+write_file(const char *path, stator_slice text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
 	size_t done = 0;
@@ -75,8 +58,8 @@ write_file(const char *path, const stator_buf *text)
 
 	if (fd < 0)
 		return false;
-	while (done < text->size && n >= 0) {
-		n = write(fd, text->data + done, text->size - done);
+	while (done < text.size && n >= 0) {
+		n = write(fd, (const char *)text.data + done, text.size - done);
 		if (n > 0)
 			done += (size_t)n;
 	}
@@ -87,25 +70,29 @@ write_file(const char *path, const stator_buf *text)
 static char *
 copy_into(const char *file, const char *folder, stator_error *err)
 {
-	stator_buf text = {0};
 	char name[40], *path = NULL, *draft = NULL;
+	stator_arena arena = {0};
+	stator_slice text;
 
-	if (read_file(file, &text, err))
+	errno = stator__file_read(&arena, file, &text);
+	if (errno) {
+		system_failed(file, "cannot be read", err);
 		goto out;
-	content_name(&text, name, sizeof(name));
+	}
+	content_name(text, name, sizeof(name));
 	path = stator__format("%s/%s", folder, name);
 	if (access(path, R_OK) == 0)
 		goto out;
 	draft = stator__format("%s.%ld", path, (long)getpid());
-	if ((mkdir(folder, 0755) && errno != EEXIST) ||
-	    !write_file(draft, &text) || rename(draft, path)) {
+	if (!stator__folder_make(folder) || !write_file(draft, text) ||
+	    rename(draft, path)) {
 		system_failed(path, "cannot be written", err);
 		free(path);
 		path = NULL;
 	}
 out:
 	free(draft);
-	free(text.data);
+	stator__arena_free(&arena);
 	return path;
 }
 

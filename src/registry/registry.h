@@ -2,11 +2,15 @@
  * registry.h: which storages there are, by name, and the host as they see it.
  *
  * Plugins are bound to an application when it is deployed: each storage that
- * the schema declares is looked up here and gets the types of its rows.
+ * the schema declares is looked up here, configured, and gets the types of its
+ * rows. For each partition there is an instance of each plugin.
  */
 #ifndef STATOR_REGISTRY_H
 #define STATOR_REGISTRY_H
 
+#include <pthread.h>
+
+#include "registry/library.h"
 #include "schema/schema.h"
 #include "store/store.h"
 
@@ -58,43 +62,87 @@ enum {
 	STATOR_SPACE_STORAGE = 's'
 };
 
+/* A plugin as it is given to `stator__registry_bind`. */
+typedef struct stator_source_plugin {
+	const stator_plugin *plugin;
+	const char *package;	 /* whose storages it has; NULL: any's */
+	const char *file;	 /* for messages */
+	stator_library *library; /* taken; NULL: linked in */
+	bool trusted;		 /* its rows need no check: the host's own */
+} stator_source_plugin;
+
+/* A plugin of a deployed application. */
+typedef struct stator_loaded {
+	stator_source_plugin source;
+	stator_row *configs; /* by storage */
+	void *data;	     /* what `init` gave */
+	bool ready;	     /* `init` has succeeded */
+} stator_loaded;
+
+/* The instance of a plugin for one partition. */
+typedef struct stator_instance {
+	const stator_loaded *loaded;
+	void *self;
+	bool attached;
+	pthread_mutex_t lock;	 /* held in calls of plugins that want it */
+	_Atomic uint64_t overruns; /* calls that took longer than allowed */
+} stator_instance;
+
 /* A storage of a deployed application. */
 typedef struct stator_binding {
 	const stator_storage_decl *decl;
 	const stator_storage *storage;
-	const stator_plugin *plugin;
-	uint32_t plugin_index; /* among the plugins of the application */
+	uint32_t plugin; /* index of the loaded plugin */
 	uint32_t space;
 	const stator_type *key, *value; /* NULL: the entity's */
 } stator_binding;
 
-/* The plugins of an application and their storages. */
 typedef struct stator_registry {
 	stator_arena arena;
 	stator_binding *bindings;
 	size_t count;
-	const stator_plugin *const *plugins;
-	void **plugin_data; /* what `init` gave, by plugin */
+	stator_loaded *plugins;
 	size_t plugin_count;
 } stator_registry;
 
 /*
- * Binds what the definition declares. Everything that is missing is added to
- * the problems; NULL then. Caller frees with `stator__registry_free`.
+ * Binds what the definition declares. `configs` is "storages" of the
+ * descriptor, or NULL. The libraries of the sources are taken, whatever comes.
+ * Everything that is missing is added to the problems; NULL then. Caller frees
+ * with `stator__registry_free`.
  */
 stator_registry *stator__registry_bind(const stator_def *def,
-				       const stator_plugin *const *plugins,
-				       size_t plugin_count,
+				       const stator_source_plugin *sources,
+				       size_t source_count,
+				       const stator_json *configs,
 				       stator_problems *problems);
 void stator__registry_free(stator_registry *registry);
 /* Borrowed until the registry is freed; NULL when there is none. */
 const stator_binding *stator__registry_find(const stator_registry *registry,
 					    const char *qname);
 
-/* Plugin instances of one partition. */
+/*
+ * Instances of all plugins for one partition, in the order of the plugins.
+ * `before` are those of the version that serves it now, or NULL.
+ */
 int stator__registry_attach(const stator_registry *registry,
-			    uint32_t partition, void **selves,
+			    uint32_t partition, const stator_registry *old,
+			    stator_instance *before, stator_instance **out,
 			    stator_error *err);
-void stator__registry_detach(const stator_registry *registry, void **selves);
+void stator__registry_detach(const stator_registry *registry,
+			     stator_instance *instances);
+
+/* Around every call of a storage: the lock, and the budget of time. */
+int64_t stator__instance_enter(stator_instance *instance);
+void stator__instance_leave(stator_instance *instance, int64_t entered,
+			    const char *storage);
+
+/*
+ * The configuration of a storage as a row, from JSON texts, the later ones
+ * over the earlier (each may be NULL). Messages begin with the field.
+ */
+int stator__config_row(stator_arena *arena, const stator_storage *storage,
+		       const stator_json *const *given, size_t count,
+		       stator_row *out, stator_error *err);
 
 #endif

@@ -202,7 +202,7 @@ stator__handle(stator_handles *hs, const char *storage, const char *entity,
 			return unknown_storage(hs, storage, err);
 		h = stator__arena_zero(&hs->arena, sizeof(*h));
 		h->binding = b;
-		h->self = hs->selves[b->plugin_index];
+		h->instance = &hs->instances[b->plugin];
 		h->use.abi = STATOR_ABI;
 		h->use.size = sizeof(h->use);
 		code = resolve_entity(hs, h, entity, err);

@@ -28,7 +28,7 @@ void
 stator__state_end(stator_state *st)
 {
 	while (st->cursor_count)
-		stator__state_close(st, st->cursors[st->cursor_count - 1]);
+		stator__state_close(st, st->cursors[st->cursor_count - 1].cursor);
 	st->wish_count = 0;
 	st->rows_read = 0;
 	st->breach = 0;
@@ -131,11 +131,55 @@ allowed(const stator_state *st, const stator_handle *h, int op)
 	return (h->allowed[st->ext->index] & 1u << op) != 0;
 }
 
-static void
+/* Before and after every call of a storage. */
+static int64_t
 enter(stator_state *st, const stator_handle *h, stator_error *err)
 {
 	st->io.space = h->binding->space;
 	err->msg[0] = 0;
+	return stator__instance_enter(h->instance);
+}
+
+/* What a storage may say: OK, NONE, or an error that is known. */
+static int
+leave(const stator_handle *h, int64_t entered, int code, stator_error *err)
+{
+	stator__instance_leave(h->instance, entered, h->binding->decl->name);
+	if (STATOR_LIKELY(code == STATOR_OK || code == STATOR_NONE))
+		return code;
+	if (code > 0 || !stator__status_known(code)) {
+		char said[sizeof(err->msg)];
+
+		memcpy(said, err->msg, sizeof(said));
+		return stator__fail(err, STATOR_STORAGE_FAILED,
+				    "returned %d, which is no status%s%s", code,
+				    said[0] ? ": " : "", said);
+	}
+	return code;
+}
+
+/*
+ * A row that a plugin handed out: of the type that was asked for, made in this
+ * run, and sound. The host's own storages hand out rows of the store.
+ */
+static int
+check_handed_out(stator_state *st, const stator_handle *h,
+		 const stator_row *row, const stator_type *type,
+		 stator_error *err)
+{
+	if (STATOR_LIKELY(h->instance->loaded->source.trusted))
+		return STATOR_OK;
+	if (row->type != type || row->data == NULL)
+		return stator__fail(err, STATOR_STORAGE_FAILED,
+				    "handed out a row of another type");
+	if (!stator__arena_owns(&st->arena, row->data, row->size))
+		return stator__fail(err, STATOR_STORAGE_FAILED,
+				    "handed out a row that was not made in "
+				    "this run; use row_begin or row_load");
+	if (!stator__row_sound(row))
+		return stator__fail(err, STATOR_STORAGE_FAILED,
+				    "handed out bytes that are not a row");
+	return STATOR_OK;
 }
 
 static int
@@ -152,24 +196,55 @@ count_rows(stator_state *st, uint64_t rows, stator_error *err)
 	return STATOR_OK;
 }
 
+static int
+get_one(stator_state *st, const stator_handle *h, const stator_row *key,
+	stator_row *value, stator_error *err)
+{
+	const stator_storage *s = h->binding->storage;
+	int64_t entered = enter(st, h, err);
+	int code;
+
+	value->type = h->use.value;
+	code = s->get(h->instance->self, &st->io.run, &h->use, key, value, err);
+	code = leave(h, entered, code, err);
+	if (code == STATOR_OK)
+		code = check_handed_out(st, h, value, h->use.value, err);
+	if (STATOR_UNLIKELY(code < 0))
+		return about(st, h, key, code, err);
+	return code;
+}
+
 int
 stator__state_get(stator_state *st, const stator_handle *h,
 		  const stator_row *key, stator_row *value, stator_error *err)
 {
-	const stator_storage *s = h->binding->storage;
 	int code;
 
 	if (STATOR_UNLIKELY(!allowed(st, h, STATOR_GET)))
 		return refuse(st, h, key, STATOR_GET, err);
 	code = count_rows(st, 1, err);
-	if (code)
-		return code;
-	enter(st, h, err);
-	value->type = h->use.value;
-	code = s->get(h->self, &st->io.run, &h->use, key, value, err);
-	if (STATOR_UNLIKELY(code < 0))
-		return about(st, h, key, code, err);
-	return code;
+	return code ? code : get_one(st, h, key, value, err);
+}
+
+static int
+get_batch(stator_state *st, const stator_handle *h, const stator_row *keys,
+	  size_t count, stator_row *values, stator_error *err)
+{
+	const stator_storage *s = h->binding->storage;
+	int64_t entered;
+	int code;
+
+	for (size_t i = 0; i < count; i++)
+		values[i] = (stator_row){.type = h->use.value};
+	entered = enter(st, h, err);
+	code = s->get_batch(h->instance->self, &st->io.run, &h->use, keys,
+			    count, values, err);
+	code = leave(h, entered, code, err);
+	for (size_t i = 0; i < count && code == STATOR_OK; i++)
+		if (values[i].data)
+			code = check_handed_out(st, h, &values[i],
+						h->use.value, err);
+	return code < 0 ? about(st, h, NULL, code, err) : STATOR_OK;
 }
 
 int
@@ -185,19 +260,12 @@ stator__state_get_batch(stator_state *st, const stator_handle *h,
 	code = count_rows(st, count, err);
 	if (code)
 		return code;
-	for (size_t i = 0; i < count; i++)
-		values[i] = (stator_row){.type = h->use.value};
-	enter(st, h, err);
-	if (s->get_batch) {
-		code = s->get_batch(h->self, &st->io.run, &h->use, keys, count,
-				    values, err);
-		return code < 0 ? about(st, h, NULL, code, err) : STATOR_OK;
-	}
+	if (s->get_batch)
+		return get_batch(st, h, keys, count, values, err);
 	for (size_t i = 0; i < count; i++) {
-		code = s->get(h->self, &st->io.run, &h->use, &keys[i],
-			      &values[i], err);
+		code = get_one(st, h, &keys[i], &values[i], err);
 		if (code < 0)
-			return about(st, h, &keys[i], code, err);
+			return code;
 		if (code == STATOR_NONE)
 			values[i].data = NULL;
 	}
@@ -211,16 +279,19 @@ stator__state_read(stator_state *st, const stator_handle *h,
 {
 	const stator_storage *s = h->binding->storage;
 	stator_read_opts opts = {STATOR_ABI, sizeof(opts), reverse, limit};
+	int64_t entered;
 	int code;
 
 	if (!allowed(st, h, STATOR_READ))
 		return refuse(st, h, key, STATOR_READ, err);
-	enter(st, h, err);
-	code = s->read(h->self, &st->io.run, &h->use, key, &opts, cursor, err);
+	entered = enter(st, h, err);
+	code = s->read(h->instance->self, &st->io.run, &h->use, key, &opts,
+		       cursor, err);
+	code = leave(h, entered, code, err);
 	if (code < 0)
 		return about(st, h, key, code, err);
 	STATOR_GROW(st->cursors, st->cursor_count, st->cursor_cap);
-	st->cursors[st->cursor_count++] = *cursor;
+	st->cursors[st->cursor_count++] = (stator_open_cursor){*cursor, h};
 	return STATOR_OK;
 }
 
@@ -230,13 +301,18 @@ stator__state_next(stator_state *st, const stator_handle *h,
 		   stator_error *err)
 {
 	int code = count_rows(st, 1, err);
+	int64_t entered;
 
 	if (code)
 		return code;
-	enter(st, h, err);
+	entered = enter(st, h, err);
 	key->type = h->use.key;
 	value->type = h->use.value;
-	code = cursor->next(cursor, key, value, err);
+	code = leave(h, entered, cursor->next(cursor, key, value, err), err);
+	if (code == STATOR_OK)
+		code = check_handed_out(st, h, value, h->use.value, err);
+	if (code == STATOR_OK)
+		code = check_handed_out(st, h, key, h->use.key, err);
 	if (code < 0)
 		return about(st, h, NULL, code, err);
 	if (code == STATOR_NONE)
@@ -248,10 +324,16 @@ void
 stator__state_close(stator_state *st, stator_cursor *cursor)
 {
 	for (size_t i = st->cursor_count; i-- > 0;) {
-		if (st->cursors[i] != cursor)
+		const stator_handle *h = st->cursors[i].handle;
+		int64_t entered;
+
+		if (st->cursors[i].cursor != cursor)
 			continue;
 		st->cursors[i] = st->cursors[--st->cursor_count];
+		entered = stator__instance_enter(h->instance);
 		cursor->release(cursor);
+		stator__instance_leave(h->instance, entered,
+				       h->binding->decl->name);
 		return;
 	}
 }
@@ -418,6 +500,7 @@ each_storage(stator_state *st, bool apply, bool log_only, stator_error *err)
 		const stator_handle *h = st->wishes[i].handle;
 		const stator_storage *s = h->binding->storage;
 		batch_function call = apply ? s->apply : s->validate;
+		int64_t entered;
 		size_t count;
 		int code;
 
@@ -428,8 +511,9 @@ each_storage(stator_state *st, bool apply, bool log_only, stator_error *err)
 		count = gather(st, h->binding, items);
 		if (count == 0)
 			continue;
-		enter(st, h, err);
-		code = call(h->self, &st->io.run, items, count, err);
+		entered = enter(st, h, err);
+		code = call(h->instance->self, &st->io.run, items, count, err);
+		code = leave(h, entered, code, err);
 		if (code < 0)
 			return about(st, h, NULL, code, err);
 	}

@@ -22,7 +22,7 @@ typedef struct stator_limits {
 /* A storage and an entity, resolved. What state.view "x.Y" gives. */
 typedef struct stator_handle {
 	const stator_binding *binding;
-	void *self;	  /* the plugin's instance for this partition */
+	stator_instance *instance; /* of its plugin, for this partition */
 	stator_use use;
 	uint8_t *allowed; /* by extension: bits of stator_op */
 	uint32_t index;
@@ -33,7 +33,7 @@ typedef struct stator_handles {
 	stator_arena arena;
 	const stator_def *def;
 	const stator_registry *registry;
-	void **selves; /* of the partition, by plugin */
+	stator_instance *instances; /* of the partition, by plugin */
 	stator_handle **items;
 	size_t count, cap;
 } stator_handles;
@@ -54,6 +54,11 @@ typedef struct stator_wish {
 	uint32_t hash; /* of the key's bytes */
 } stator_wish;
 
+typedef struct stator_open_cursor {
+	stator_cursor *cursor;
+	const stator_handle *handle;
+} stator_open_cursor;
+
 struct stator_state {
 	stator_io io; /* first: storages are given its `run` */
 	stator_arena arena;
@@ -61,7 +66,7 @@ struct stator_state {
 	stator_limits limits;
 	stator_wish *wishes;
 	size_t wish_count, wish_cap;
-	stator_cursor **cursors; /* that are still open */
+	stator_open_cursor *cursors;
 	size_t cursor_count, cursor_cap;
 	uint64_t rows_read;
 	int64_t next_raw_id;

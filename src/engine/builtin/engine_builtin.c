@@ -53,7 +53,7 @@ init(const stator_engine_env *env, stator_problems *problems)
 	e->env = env;
 	e->handles.def = env->def;
 	e->handles.registry = env->registry;
-	e->handles.selves = env->selves;
+	e->handles.instances = env->instances;
 	for (size_t i = 0; i < env->def->ext_count; i++) {
 		const stator_ext *ext = &env->def->exts[i];
 

@@ -582,7 +582,7 @@ init(const stator_engine_env *env, stator_problems *problems)
 	e->env = env;
 	e->handles.def = env->def;
 	e->handles.registry = env->registry;
-	e->handles.selves = env->selves;
+	e->handles.instances = env->instances;
 	e->run.base = 1;
 	api_grow_slots(e);
 	api_grow_out(e, 4096);

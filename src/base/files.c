@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/files.h"
+#include "base/files.h"
 
 static int
 read_all(stator_arena *arena, int fd, stator_slice *text)
@@ -55,6 +55,27 @@ stator__is_folder(const char *path)
 	struct stat st;
 
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool
+stator__folder_make(const char *path)
+{
+	char *copy = stator__strdup(path);
+	bool made = true;
+
+	for (char *p = copy + 1; made; p++) {
+		char c = *p;
+
+		if (c != '/' && c != 0)
+			continue;
+		*p = 0;
+		made = mkdir(copy, 0755) == 0 || errno == EEXIST;
+		*p = c;
+		if (c == 0)
+			break;
+	}
+	free(copy);
+	return made;
 }
 
 static int

@@ -1,5 +1,5 @@
 /*
- * files.h: reading the files of an image.
+ * files.h: files and folders.
  */
 #ifndef STATOR_FILES_H
 #define STATOR_FILES_H
@@ -10,6 +10,8 @@
 int stator__file_read(stator_arena *arena, const char *path,
 		      stator_slice *text);
 bool stator__is_folder(const char *path);
+/* With the folders above it; false: see errno. */
+bool stator__folder_make(const char *path);
 /* Names in a folder, sorted, without "." and hidden ones; in the arena. */
 int stator__folder_read(stator_arena *arena, const char *path,
 			const char ***names, size_t *count);
