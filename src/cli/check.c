@@ -8,21 +8,25 @@
 static int
 run(int argc, char **argv)
 {
-	const char *image;
-	int count = cli_parse(&cli_check, argc, argv, NULL, 0, &image, 1);
+	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
+	const char *image, *plugins[CLI_MOST];
+	const cli_option options[] = {
+		{"--plugin", plugins, &opts.plugin_file_count}};
+	int count = cli_parse(&cli_check, argc, argv, options, 1, &image, 1);
 
 	if (count < 0)
 		return EXIT_USAGE;
 	if (count == 0)
 		return cli_fail(EXIT_USAGE, "check: which IMAGE?");
-	return stator_check(image, cli_problem, stdout) ? EXIT_WRONG
-							: EXIT_FINE;
+	opts.plugin_files = plugins;
+	return stator_check(image, &opts, cli_problem, stdout) ? EXIT_WRONG
+							       : EXIT_FINE;
 }
 
 const cli_command cli_check = {
 	.name = "check",
 	.summary = "say everything that is wrong with an application image",
-	.help = "stator check IMAGE\n"
+	.help = "stator check IMAGE [--plugin FILE.so]...\n"
 		"\n"
 		"Reads the descriptor, the schema and the modules of an "
 		"application image and\n"
@@ -32,6 +36,10 @@ const cli_command cli_check = {
 		"  $ stator check broken\n"
 		"  broken/pkg/shop/shop.vsql:3:9: unknown type varhcar; did "
 		"you mean varchar?\n"
+		"\n"
+		"--plugin brings storages that the schema names and the image "
+		"does not bring, as\n"
+		"`stator run` is given them.\n"
 		"\n"
 		"Exit code 0 when nothing is wrong, 1 otherwise.\n",
 	.run = run,

@@ -21,11 +21,14 @@ typedef struct cli_command {
 
 extern const cli_command cli_run, cli_check, cli_dump;
 
-/* An option with a value, or a switch. */
+/* An option with a value; one with `count` may be given several times. */
 typedef struct cli_option {
 	const char *name;   /* "--data" */
-	const char **value; /* where its text goes */
+	const char **value; /* where its text goes, or its texts */
+	size_t *count;	    /* how many there are, up to CLI_MOST */
 } cli_option;
+
+enum { CLI_MOST = 64 };
 
 /*
  * Takes options out of the arguments; what is left is in `positional`, at most

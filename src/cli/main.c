@@ -97,17 +97,19 @@ take_option(const cli_command *command, int argc, char **argv,
 			 command->name, (int)size, argv[0], command->name);
 		return -1;
 	}
-	if (argv[0][size] == '=') {
-		*o->value = argv[0] + size + 1;
-		return 1;
-	}
-	if (argc < 2) {
+	if (argv[0][size] != '=' && argc < 2) {
 		cli_fail(EXIT_USAGE, "%s: %s needs a value", command->name,
 			 o->name);
 		return -1;
 	}
-	*o->value = argv[1];
-	return 2;
+	if (o->count && *o->count == CLI_MOST) {
+		cli_fail(EXIT_USAGE, "%s: %s more than %d times",
+			 command->name, o->name, CLI_MOST);
+		return -1;
+	}
+	o->value[o->count ? (*o->count)++ : 0] =
+		argv[0][size] == '=' ? argv[0] + size + 1 : argv[1];
+	return argv[0][size] == '=' ? 1 : 2;
 }
 
 int

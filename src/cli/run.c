@@ -185,10 +185,14 @@ static int
 run(int argc, char **argv)
 {
 	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
+	stator_host_opts host_opts = STATOR_HOST_OPTS_INIT;
 	const char *data = NULL, *partitions = NULL, *image;
-	const cli_option options[] = {{"--data", &data},
-				      {"--partitions", &partitions}};
-	int count = cli_parse(&cli_run, argc, argv, options, 2, &image, 1);
+	const char *plugins[CLI_MOST];
+	const cli_option options[] = {
+		{"--data", &data, NULL},
+		{"--partitions", &partitions, NULL},
+		{"--plugin", plugins, &host_opts.plugin_file_count}};
+	int count = cli_parse(&cli_run, argc, argv, options, 3, &image, 1);
 	stator_host *host;
 	stator_error err;
 	int64_t n = 0;
@@ -203,7 +207,8 @@ run(int argc, char **argv)
 	opts.partitions = (uint32_t)n;
 	opts.on_problem = cli_problem;
 	opts.ctx = stderr;
-	if (stator_host_open(&host, NULL, &err))
+	host_opts.plugin_files = plugins;
+	if (stator_host_open(&host, &host_opts, &err))
 		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
 	code = stator_host_deploy(host, image, data, &opts, &err);
 	if (code == STATOR_OK)
@@ -219,8 +224,9 @@ run(int argc, char **argv)
 const cli_command cli_run = {
 	.name = "run",
 	.summary = "serve requests from stdin, one JSON object a line",
-	.help = "stator run IMAGE --data DIR [--partitions N] < requests > "
-		"replies\n"
+	.help = "stator run IMAGE --data DIR [--partitions N] [--plugin FILE.so]"
+		"...\n"
+		"           < requests > replies\n"
 		"\n"
 		"Serves requests from stdin, one JSON object a line, and "
 		"writes the replies to\n"
@@ -245,6 +251,8 @@ const cli_command cli_run = {
 		"--data        folder for the data; made when it is missing\n"
 		"--partitions  how many, for new data; else as the descriptor "
 		"says\n"
+		"--plugin      storages that the schema names, such as "
+		"sys.Http\n"
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"

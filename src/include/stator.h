@@ -121,10 +121,11 @@ STATOR_API int stator_host_deploy(stator_host *host, const char *image,
 
 /*
  * Everything that is wrong with an image: their number; 0 means that it can be
- * deployed. [any-thread]
+ * deployed. Whether builtin extensions are there is not asked. `opts` may be
+ * NULL; of it, only the plugins count. [any-thread]
  */
-STATOR_API int stator_check(const char *image, stator_on_problem on_problem,
-			    void *ctx);
+STATOR_API int stator_check(const char *image, const stator_host_opts *opts,
+			    stator_on_problem on_problem, void *ctx);
 
 /* Called once for each request. `json` is borrowed until it returns. */
 typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);

@@ -1,5 +1,6 @@
 /*
- * async.c: the asynchronous projectors of a partition, on one thread.
+ * async.c: the asynchronous projectors of a partition, on one thread, which also
+ * does the effects of its outbox.
  *
  * Each projector has its own offset in the PLog. It reads the events behind it
  * on a snapshot, collects what its runs write in a bundle, which its later
@@ -40,12 +41,14 @@ struct stator_async {
 	void *ctx;
 	async_projector *projectors;
 	size_t count;
+	stator_effects *effects; /* NULL: no storage has any */
+	bool running;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* more events, or to stop */
 	pthread_cond_t done; /* caught up */
 	int64_t last;	     /* offset of the last event there is */
-	int64_t seen;	     /* all projectors have seen this */
+	int64_t seen;	     /* all projectors have seen this; no effect waits */
 	bool stopping;
 };
 
@@ -157,6 +160,27 @@ advance(stator_async *a, async_projector *p, int64_t last)
 	return code < 0 || offset >= last;
 }
 
+/* Does effects; true when none is left to be tried. */
+static bool
+do_effects(stator_async *a)
+{
+	stator_error err;
+	bool idle;
+
+	if (a->effects == NULL)
+		return true;
+	if (a->worker->view.ops->refresh(a->worker->view.snapshot, &err))
+		return false;
+	idle = stator__effects_run(a->effects, a->bundle, BUNDLE);
+	if (stator__map_count(a->bundle) == 0)
+		return idle;
+	/* What was done and cannot be noted is done again: at least once. */
+	if (a->commit(a->ctx, a->bundle, &err))
+		stator__log(STATOR_LOG_WARNING, "effects", err.msg);
+	stator__map_clear(a->bundle);
+	return false;
+}
+
 /* The least offset that all projectors that are not parked have seen. */
 static int64_t
 progress(const stator_async *a, int64_t last)
@@ -195,13 +219,14 @@ async_main(void *ctx)
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
 		int64_t last = a->last;
-		bool done = true;
+		bool done = true, effects_done;
 
 		pthread_mutex_unlock(&a->lock);
 		for (size_t i = 0; i < a->count; i++)
 			done &= advance(a, &a->projectors[i], last);
+		effects_done = do_effects(a);
 		pthread_mutex_lock(&a->lock);
-		a->seen = progress(a, last);
+		a->seen = effects_done ? progress(a, last) : last - 1;
 		pthread_cond_broadcast(&a->done);
 		if (done && a->last == last && !a->stopping)
 			wait_for_more(a, last);
@@ -260,6 +285,7 @@ read_offsets(stator_async *a, stator_error *err)
 static void
 free_async(stator_async *a)
 {
+	stator__effects_free(a->effects);
 	if (a->worker) {
 		if (a->worker->view.snapshot)
 			a->partition->ops->snapshot_end(
@@ -290,7 +316,8 @@ stator__async_start(stator_partition *partition, stator_async_commit commit,
 	pthread_cond_init(&a->wake, NULL);
 	pthread_cond_init(&a->done, NULL);
 	find_projectors(a, partition->app->version);
-	if (a->count == 0)
+	if (a->count == 0 &&
+	    !stator__effects_possible(partition->app->version->registry))
 		return a;
 	a->bundle = stator__map_new();
 	a->worker = stator__worker_new(partition, problems);
@@ -304,6 +331,9 @@ stator__async_start(stator_partition *partition, stator_async_commit commit,
 		free_async(a);
 		return NULL;
 	}
+	if (stator__effects_possible(partition->app->version->registry))
+		a->effects = stator__effects_new(a->worker);
+	a->running = true;
 	pthread_create(&a->thread, NULL, async_main, a);
 	return a;
 }
@@ -311,7 +341,7 @@ stator__async_start(stator_partition *partition, stator_async_commit commit,
 void
 stator__async_wake(stator_async *a, int64_t plog_offset)
 {
-	if (a->count == 0)
+	if (!a->running)
 		return;
 	pthread_mutex_lock(&a->lock);
 	a->last = plog_offset;
@@ -324,7 +354,7 @@ stator__async_catch_up(stator_async *a)
 {
 	int64_t target;
 
-	if (a->count == 0)
+	if (!a->running)
 		return;
 	pthread_mutex_lock(&a->lock);
 	target = a->last;
@@ -336,7 +366,7 @@ stator__async_catch_up(stator_async *a)
 void
 stator__async_stop(stator_async *a)
 {
-	if (a->count) {
+	if (a->running) {
 		pthread_mutex_lock(&a->lock);
 		a->stopping = true;
 		pthread_cond_broadcast(&a->wake);

@@ -182,6 +182,7 @@ apply_intents(command *cmd, stator_error *err)
 	io->writes = NULL;
 	if (code)
 		return stator__wrap(err, "%s", cmd->ext->name);
+	stator__effects_keep(cmd->state, cmd->c->map);
 	if (io->status && io->status != 200)
 		return stator__fail(err, STATOR_RESPONSE, "%.*s",
 				    (int)io->message.size,

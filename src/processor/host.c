@@ -208,12 +208,19 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 }
 
 int
-stator_check(const char *image, stator_on_problem on_problem, void *ctx)
+stator_check(const char *image, const stator_host_opts *opts,
+	     stator_on_problem on_problem, void *ctx)
 {
-	static const stator_load_opts opts = {.purpose = STATOR_TO_CHECK};
+	const stator_load_opts load = {
+		.purpose = STATOR_TO_CHECK,
+		.plugins = opts ? opts->plugins : NULL,
+		.plugin_count = opts ? opts->plugin_count : 0,
+		.plugin_files = opts ? opts->plugin_files : NULL,
+		.plugin_file_count = opts ? opts->plugin_file_count : 0,
+	};
 	stator_problems problems = {0};
 	stator_version *version =
-		stator__version_load(image, &opts, &problems);
+		stator__version_load(image, &load, &problems);
 	int count = (int)problems.count;
 
 	if (version == NULL)

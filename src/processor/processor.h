@@ -90,6 +90,24 @@ int stator__projector_run(stator_worker *w, const stator_ext *ext,
 			  const stator_row *event, stator_map *map,
 			  stator_error *err);
 
+/* Effects ------------------------------------------------------------------------ */
+
+typedef struct stator_effects stator_effects;
+
+/* Puts the intents of the run that have effects into the outbox. */
+void stator__effects_keep(stator_state *state, stator_map *map);
+/* Whether there can be any. */
+bool stator__effects_possible(const stator_registry *registry);
+/* Runs effects with the worker, which outlives it. */
+stator_effects *stator__effects_new(stator_worker *worker);
+void stator__effects_free(stator_effects *effects);
+/*
+ * Runs what is in the outbox of the worker's snapshot, up to `most`; what is
+ * done is taken out through `done`. True when nothing is left to be tried.
+ */
+bool stator__effects_run(stator_effects *effects, stator_map *done,
+			 size_t most);
+
 /* Keys of the partition's own space, in an arena. */
 stator_slice stator__event_key(stator_arena *arena, int64_t plog_offset);
 stator_slice stator__wlog_key(stator_arena *arena, int64_t wsid,

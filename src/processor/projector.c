@@ -135,6 +135,7 @@ stator__projector_run(stator_worker *w, const stator_ext *ext,
 			st->io.writes = map;
 			code = stator__state_apply(st, err);
 			st->io.writes = NULL;
+			stator__effects_keep(st, map);
 		}
 		if (code)
 			stator__wrap(err, "%s", ext->name);

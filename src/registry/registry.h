@@ -52,6 +52,7 @@ extern const stator_context_api stator__context_api;
  *   'w' workspace, offset     -> plog offset
  *   'm' name                  -> what the partition remembers
  *   'q' workspace             -> its sequences
+ *   'o' plog offset, extension, index -> an effect that is still to be done
  *   's' space, key            -> what storages of a package put there
  */
 enum {
@@ -59,6 +60,7 @@ enum {
 	STATOR_SPACE_WLOG = 'w',
 	STATOR_SPACE_META = 'm',
 	STATOR_SPACE_SEQUENCE = 'q',
+	STATOR_SPACE_OUTBOX = 'o',
 	STATOR_SPACE_STORAGE = 's'
 };
 

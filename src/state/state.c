@@ -532,6 +532,18 @@ stator__state_apply(stator_state *st, stator_error *err)
 	return each_storage(st, true, false, err);
 }
 
+int
+stator__state_effect(stator_state *st, const stator_handle *h,
+		     const stator_intent *item, stator_error *err)
+{
+	int64_t entered = enter(st, h, err);
+	int code = h->binding->storage->effect(h->instance->self, &st->io.run,
+					       item, err);
+
+	code = leave(h, entered, code, err);
+	return code < 0 ? about(st, h, item->key, code, err) : STATOR_OK;
+}
+
 void
 stator__state_apply_log(stator_state *st)
 {

@@ -122,6 +122,9 @@ bool stator__wish_is_record(const stator_wish *wish);
 int stator__state_validate(stator_state *st, stator_error *err);
 /* Applies them, storage by storage in the order of the schema. */
 int stator__state_apply(stator_state *st, stator_error *err);
+/* Does what one intent asks for outside of the host. */
+int stator__state_effect(stator_state *st, const stator_handle *h,
+			 const stator_intent *item, stator_error *err);
 /* Writes only the log: what is left of a run that failed. */
 void stator__state_apply_log(stator_state *st);
 
