@@ -127,8 +127,8 @@ write_partitions(const stator_app *app, stator_error *err)
 }
 
 static int
-settle_partitions(stator_app *app, const stator_app_opts *opts,
-		  stator_error *err)
+settle_partitions(stator_app *app, const stator_descriptor *descriptor,
+		  const stator_app_opts *opts, stator_error *err)
 {
 	uint32_t has;
 	int code = read_partitions(app, &has, err);
@@ -138,7 +138,7 @@ settle_partitions(stator_app *app, const stator_app_opts *opts,
 	if (has == 0 && opts->read_only)
 		return stator__fail(err, STATOR_NOT_FOUND,
 				    "%s: there is no data of %s", app->data,
-				    app->version->app);
+				    app->name);
 	if (has && opts->partitions && opts->partitions != has)
 		return stator__fail(err, STATOR_INVALID,
 				    "%s: the data has %u partitions, not %u; "
@@ -146,8 +146,7 @@ settle_partitions(stator_app *app, const stator_app_opts *opts,
 				    app->data, has, opts->partitions);
 	app->partition_count = has		  ? has
 			       : opts->partitions ? opts->partitions
-						  : app->version->descriptor
-							    .partitions;
+						  : descriptor->partitions;
 	return has ? STATOR_OK : write_partitions(app, err);
 }
 
@@ -158,8 +157,7 @@ open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
 	stator_partition *p = &app->partitions[i];
 	stator_store_opts store = {
 		.read_only = opts->read_only,
-		.volatile_ = app->version->descriptor.durability ==
-			     STATOR_DURABILITY_NONE,
+		.volatile_ = app->durability == STATOR_DURABILITY_NONE,
 	};
 	char *path = stator__format("%s/partition-%u", app->data, i);
 	int code;
@@ -169,19 +167,17 @@ open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
 	p->ops = &stator__store_lmdb;
 	code = p->ops->open(&p->store, path, &store, err);
 	free(path);
-	if (code == STATOR_OK)
-		code = stator__registry_attach(app->version->registry, i, NULL,
-					       NULL, &p->instances, err);
 	return code;
 }
 
 static int
-open_all(stator_app *app, const char *data, const stator_app_opts *opts,
-	 stator_error *err)
+open_all(stator_app *app, const stator_version *version, const char *data,
+	 const stator_app_opts *opts, stator_error *err)
 {
 	int code = STATOR_OK;
 
-	app->data = folder_of(data, app->version->app);
+	app->durability = version->descriptor.durability;
+	app->data = folder_of(data, app->name);
 	app->lock = -1;
 	if (!opts->read_only) {
 		if (!stator__folder_make(app->data))
@@ -191,7 +187,7 @@ open_all(stator_app *app, const char *data, const stator_app_opts *opts,
 			code = lock_folder(app, err);
 	}
 	if (code == STATOR_OK)
-		code = settle_partitions(app, opts, err);
+		code = settle_partitions(app, &version->descriptor, opts, err);
 	if (code)
 		return code;
 	app->partitions = stator__alloc(app->partition_count *
@@ -208,8 +204,13 @@ stator__app_open(stator_app **out, stator_version *version, const char *data,
 	stator_app *app = stator__alloc(sizeof(*app));
 	int code;
 
-	app->version = version;
-	code = open_all(app, data, opts, err);
+	app->name = stator__strdup(version->app);
+	code = open_all(app, version, data, opts, err);
+	if (code)
+		stator__version_free(version);
+	else
+		code = stator__deployment_new(&app->deployment, version,
+					      app->partition_count, NULL, err);
 	if (code) {
 		stator__app_close(app);
 		return code;
@@ -221,10 +222,10 @@ stator__app_open(stator_app **out, stator_version *version, const char *data,
 void
 stator__app_close(stator_app *app)
 {
+	stator__deployment_free(app->deployment);
 	for (uint32_t i = 0; app->partitions && i < app->partition_count; i++) {
 		stator_partition *p = &app->partitions[i];
 
-		stator__registry_detach(app->version->registry, p->instances);
 		if (p->store)
 			p->ops->close(p->store);
 	}
@@ -232,6 +233,6 @@ stator__app_close(stator_app *app)
 	if (app->lock >= 0)
 		close(app->lock);
 	free(app->data);
-	stator__version_free(app->version);
+	free((void *)(uintptr_t)app->name);
 	free(app);
 }

@@ -83,12 +83,39 @@ stator_version *stator__version_load(const char *image,
 				     stator_problems *problems);
 void stator__version_free(stator_version *version);
 
+/* Deployments ---------------------------------------------------------------- */
+
+typedef struct stator_app stator_app;
+
+typedef struct stator_partition {
+	stator_app *app;
+	uint32_t index;
+	const stator_store_ops *ops;
+	stator_store *store;
+} stator_partition;
+
+/* A version at work: with instances of its plugins for every partition. */
+typedef struct stator_deployment {
+	stator_version *version;
+	stator_instance **instances; /* by partition, then by plugin */
+	uint32_t partition_count;
+} stator_deployment;
+
+/*
+ * The version is taken, whatever comes. Instances of `before`, which may be
+ * NULL, are handed over. Caller frees with `stator__deployment_free`, when no
+ * worker of it is left.
+ */
+int stator__deployment_new(stator_deployment **out, stator_version *version,
+			   uint32_t partition_count,
+			   const stator_deployment *before, stator_error *err);
+void stator__deployment_free(stator_deployment *deployment);
+
 /* Workers ------------------------------------------------------------------- */
 
-struct stator_partition;
-
 typedef struct stator_worker {
-	struct stator_partition *partition;
+	stator_partition *partition;
+	const stator_deployment *deployment;
 	const stator_version *version;
 	stator_state state;
 	stator_engine_env *envs; /* by package and engine */
@@ -99,7 +126,8 @@ typedef struct stator_worker {
 } stator_worker;
 
 /* NULL and problems when a package does not load. */
-stator_worker *stator__worker_new(struct stator_partition *partition,
+stator_worker *stator__worker_new(stator_partition *partition,
+				  const stator_deployment *deployment,
 				  stator_problems *problems);
 void stator__worker_free(stator_worker *worker);
 /* Runs `ext` with the worker's state, which has been begun and given what it
@@ -110,19 +138,10 @@ void stator__worker_end(stator_worker *worker);
 
 /* Partitions ------------------------------------------------------------------ */
 
-typedef struct stator_app stator_app;
-
-typedef struct stator_partition {
-	stator_app *app;
-	uint32_t index;
-	const stator_store_ops *ops;
-	stator_store *store;
-	stator_instance *instances; /* by plugin */
-	void *processor; /* the processor's */
-} stator_partition;
-
 struct stator_app {
-	stator_version *version;
+	const char *name;
+	stator_deployment *deployment; /* the current one */
+	stator_durability durability;
 	char *data; /* folder of this application's data */
 	int lock;   /* of the folder; -1: read only */
 	stator_partition *partitions;

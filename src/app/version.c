@@ -211,21 +211,23 @@ name_app(stator_version *v, const char *image)
 static void
 try_engines(stator_version *v, stator_problems *problems)
 {
-	stator_partition partition = {0};
-	stator_app app = {.version = v, .partition_count = 1};
+	stator_deployment deployment = {.version = v, .partition_count = 1};
+	stator_app app = {.partition_count = 1};
+	stator_partition partition = {.app = &app};
+	stator_instance *instances = NULL;
 	stator_worker *worker;
 	stator_error err;
 
-	partition.app = &app;
-	if (stator__registry_attach(v->registry, 0, NULL, NULL,
-				    &partition.instances, &err)) {
+	deployment.instances = &instances;
+	if (stator__registry_attach(v->registry, 0, NULL, NULL, &instances,
+				    &err)) {
 		stator__problem(problems, "image", 1, 1, "%s", err.msg);
 		return;
 	}
-	worker = stator__worker_new(&partition, problems);
+	worker = stator__worker_new(&partition, &deployment, problems);
 	if (worker)
 		stator__worker_free(worker);
-	stator__registry_detach(v->registry, partition.instances);
+	stator__registry_detach(v->registry, instances);
 }
 
 /* Plugins --------------------------------------------------------------------- */

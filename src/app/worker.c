@@ -84,7 +84,7 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 	w->envs[at] = (stator_engine_env){
 		.def = v->def,
 		.registry = v->registry,
-		.instances = w->partition->instances,
+		.instances = w->deployment->instances[w->partition->index],
 		.package = (uint32_t)package,
 		.kinds = STATOR_EVERYONE,
 		.limits = stator__descriptor_limits(
@@ -98,13 +98,16 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 }
 
 stator_worker *
-stator__worker_new(stator_partition *partition, stator_problems *problems)
+stator__worker_new(stator_partition *partition,
+		   const stator_deployment *deployment,
+		   stator_problems *problems)
 {
 	stator_worker *w = stator__alloc(sizeof(*w));
-	const stator_version *v = partition->app->version;
+	const stator_version *v = deployment->version;
 	size_t before = problems->count;
 
 	w->partition = partition;
+	w->deployment = deployment;
 	w->version = v;
 	w->envs = stator__alloc(v->def->package_count * KINDS *
 				sizeof(*w->envs));

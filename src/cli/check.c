@@ -11,7 +11,7 @@ run(int argc, char **argv)
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	const char *image, *plugins[CLI_MOST];
 	const cli_option options[] = {
-		{"--plugin", plugins, &opts.plugin_file_count}};
+		{"--plugin", plugins, &opts.plugin_file_count, NULL}};
 	int count = cli_parse(&cli_check, argc, argv, options, 1, &image, 1);
 
 	if (count < 0)

@@ -21,11 +21,15 @@ typedef struct cli_command {
 
 extern const cli_command cli_run, cli_check, cli_dump;
 
-/* An option with a value; one with `count` may be given several times. */
+/*
+ * An option. With `value` alone it has one, with `count` too it may be given
+ * several times, with `given` it is a switch.
+ */
 typedef struct cli_option {
 	const char *name;   /* "--data" */
 	const char **value; /* where its text goes, or its texts */
 	size_t *count;	    /* how many there are, up to CLI_MOST */
+	bool *given;
 } cli_option;
 
 enum { CLI_MOST = 64 };

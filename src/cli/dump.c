@@ -29,9 +29,9 @@ run(int argc, char **argv)
 {
 	stator_dump_opts opts = STATOR_DUMP_OPTS_INIT;
 	const char *data = NULL, *wsid = NULL, *partition = NULL, *words[3];
-	const cli_option options[] = {{"--data", &data, NULL},
-				      {"--wsid", &wsid, NULL},
-				      {"--partition", &partition, NULL}};
+	const cli_option options[] = {{"--data", &data, NULL, NULL},
+				      {"--wsid", &wsid, NULL, NULL},
+				      {"--partition", &partition, NULL, NULL}};
 	int count = cli_parse(&cli_dump, argc, argv, options, 3, words, 3);
 	stator_error err;
 

@@ -97,6 +97,10 @@ take_option(const cli_command *command, int argc, char **argv,
 			 command->name, (int)size, argv[0], command->name);
 		return -1;
 	}
+	if (o->given) {
+		*o->given = true;
+		return 1;
+	}
 	if (argv[0][size] != '=' && argc < 2) {
 		cli_fail(EXIT_USAGE, "%s: %s needs a value", command->name,
 			 o->name);

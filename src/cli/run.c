@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/watch.h"
 
 enum { RING = 16384, PROGRESS_EVERY = 1 << 14 };
 
@@ -154,10 +155,50 @@ read_requests(stator_host *host, ring *r)
 	free(line);
 }
 
+/* What the command was asked to do. */
+typedef struct run_args {
+	const char *image, *data, *partitions;
+	const char *plugins[CLI_MOST];
+	size_t plugin_count;
+	bool watch;
+} run_args;
+
+typedef struct watcher {
+	stator_host *host;
+	const run_args *args;
+} watcher;
+
+/* Deploys the image anew; a version with errors changes nothing. */
+static void
+on_change(void *ctx)
+{
+	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
+	const watcher *w = ctx;
+	stator_error err;
+	int code;
+
+	opts.on_problem = cli_problem;
+	opts.ctx = stderr;
+	code = stator_host_deploy(w->host, w->args->image, w->args->data, &opts,
+				  &err);
+	if (code == STATOR_OK)
+		fprintf(stderr, "stator: run: %s is deployed anew\n",
+			w->args->image);
+	else if (code == STATOR_IMAGE)
+		cli_fail(EXIT_WRONG, "run: %s has errors; the version before "
+				     "goes on",
+			 w->args->image);
+	else
+		cli_fail(EXIT_WRONG, "run: %s; the version before goes on",
+			 err.msg);
+}
+
 static int
-serve(stator_host *host)
+serve(stator_host *host, const run_args *args)
 {
 	ring *r = calloc(1, sizeof(*r));
+	watcher watching = {host, args};
+	watch *w = NULL;
 	pthread_t writer;
 	bool broken;
 
@@ -166,7 +207,11 @@ serve(stator_host *host)
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	pthread_create(&writer, NULL, write_replies, r);
+	if (args->watch)
+		w = watch_start(args->image, on_change, &watching);
 	read_requests(host, r);
+	if (w)
+		watch_stop(w);
 	stator_host_drain(host);
 	pthread_mutex_lock(&r->lock);
 	r->ended = true;
@@ -182,50 +227,60 @@ serve(stator_host *host)
 }
 
 static int
-run(int argc, char **argv)
+start(const run_args *args, uint32_t partitions)
 {
-	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
 	stator_host_opts host_opts = STATOR_HOST_OPTS_INIT;
-	const char *data = NULL, *partitions = NULL, *image;
-	const char *plugins[CLI_MOST];
-	const cli_option options[] = {
-		{"--data", &data, NULL},
-		{"--partitions", &partitions, NULL},
-		{"--plugin", plugins, &host_opts.plugin_file_count}};
-	int count = cli_parse(&cli_run, argc, argv, options, 3, &image, 1);
+	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
 	stator_host *host;
 	stator_error err;
-	int64_t n = 0;
 	int code;
 
-	if (count < 0)
-		return EXIT_USAGE;
-	if (count == 0 || data == NULL)
-		return cli_fail(EXIT_USAGE, "run: needs IMAGE and --data DIR");
-	if (partitions && !cli_number("--partitions", partitions, 1, 65535, &n))
-		return EXIT_USAGE;
-	opts.partitions = (uint32_t)n;
+	host_opts.plugin_files = args->plugins;
+	host_opts.plugin_file_count = args->plugin_count;
+	opts.partitions = partitions;
 	opts.on_problem = cli_problem;
 	opts.ctx = stderr;
-	host_opts.plugin_files = plugins;
 	if (stator_host_open(&host, &host_opts, &err))
 		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
-	code = stator_host_deploy(host, image, data, &opts, &err);
+	code = stator_host_deploy(host, args->image, args->data, &opts, &err);
 	if (code == STATOR_OK)
-		code = serve(host);
+		code = serve(host, args);
 	else if (code == STATOR_IMAGE)
-		code = cli_fail(EXIT_WRONG, "run: %s is not deployed", image);
+		code = cli_fail(EXIT_WRONG, "run: %s is not deployed",
+				args->image);
 	else
 		code = cli_fail(EXIT_WRONG, "run: %s", err.msg);
 	stator_host_close(host);
 	return code;
 }
 
+static int
+run(int argc, char **argv)
+{
+	run_args args = {NULL};
+	const cli_option options[] = {
+		{"--data", &args.data, NULL, NULL},
+		{"--partitions", &args.partitions, NULL, NULL},
+		{"--plugin", args.plugins, &args.plugin_count, NULL},
+		{"--watch", NULL, NULL, &args.watch}};
+	int count = cli_parse(&cli_run, argc, argv, options, 4, &args.image, 1);
+	int64_t partitions = 0;
+
+	if (count < 0)
+		return EXIT_USAGE;
+	if (count == 0 || args.data == NULL)
+		return cli_fail(EXIT_USAGE, "run: needs IMAGE and --data DIR");
+	if (args.partitions && !cli_number("--partitions", args.partitions, 1,
+					   65535, &partitions))
+		return EXIT_USAGE;
+	return start(&args, (uint32_t)partitions);
+}
+
 const cli_command cli_run = {
 	.name = "run",
 	.summary = "serve requests from stdin, one JSON object a line",
 	.help = "stator run IMAGE --data DIR [--partitions N] [--plugin FILE.so]"
-		"...\n"
+		"... [--watch]\n"
 		"           < requests > replies\n"
 		"\n"
 		"Serves requests from stdin, one JSON object a line, and "
@@ -253,6 +308,9 @@ const cli_command cli_run = {
 		"says\n"
 		"--plugin      storages that the schema names, such as "
 		"sys.Http\n"
+		"--watch       deploy the image anew when its files change, "
+		"while requests are\n"
+		"              served; a version with errors changes nothing\n"
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"

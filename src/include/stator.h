@@ -112,7 +112,12 @@ typedef struct stator_deploy_opts {
 /*
  * Loads an image and opens its data, which is made when it is missing.
  * STATOR_IMAGE when the image has errors: `on_problem` was given all of them,
- * `err` the first. `opts` may be NULL. [any-thread]
+ * `err` the first. `opts` may be NULL.
+ *
+ * A second call, for an image of the same application, puts a new version in
+ * the place of the one that runs, while requests are served: runs that began
+ * on the old version end on it; when this returns, all later ones are of the
+ * new. A version with errors changes nothing. [any-thread]
  */
 STATOR_API int stator_host_deploy(stator_host *host, const char *image,
 				  const char *data,

@@ -303,11 +303,13 @@ free_async(stator_async *a)
 }
 
 stator_async *
-stator__async_start(stator_partition *partition, stator_async_commit commit,
-		    void *ctx, stator_problems *problems)
+stator__async_new(stator_partition *partition,
+		  const stator_deployment *deployment,
+		  stator_async_commit commit, void *ctx,
+		  stator_problems *problems)
 {
+	bool effects = stator__effects_possible(deployment->version->registry);
 	stator_async *a = stator__alloc(sizeof(*a));
-	stator_error err;
 
 	a->partition = partition;
 	a->commit = commit;
@@ -315,27 +317,34 @@ stator__async_start(stator_partition *partition, stator_async_commit commit,
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->wake, NULL);
 	pthread_cond_init(&a->done, NULL);
-	find_projectors(a, partition->app->version);
-	if (a->count == 0 &&
-	    !stator__effects_possible(partition->app->version->registry))
+	find_projectors(a, deployment->version);
+	if (a->count == 0 && !effects)
 		return a;
 	a->bundle = stator__map_new();
-	a->worker = stator__worker_new(partition, problems);
+	a->worker = stator__worker_new(partition, deployment, problems);
 	if (a->worker == NULL) {
 		free_async(a);
 		return NULL;
 	}
 	a->worker->view.over = a->bundle;
-	if (read_offsets(a, &err)) {
-		stator__problem(problems, "data", 1, 1, "%s", err.msg);
-		free_async(a);
-		return NULL;
-	}
-	if (stator__effects_possible(partition->app->version->registry))
+	if (effects)
 		a->effects = stator__effects_new(a->worker);
+	return a;
+}
+
+int
+stator__async_start(stator_async *a, stator_error *err)
+{
+	int code;
+
+	if (a->worker == NULL)
+		return STATOR_OK;
+	code = read_offsets(a, err);
+	if (code)
+		return code;
 	a->running = true;
 	pthread_create(&a->thread, NULL, async_main, a);
-	return a;
+	return STATOR_OK;
 }
 
 void

@@ -247,7 +247,9 @@ write_record(command *cmd, const stator_binding *record, stator_cud *cud,
 	stator_builder b;
 	stator_intent item = {STATOR_ABI,  sizeof(item), &use, &no_key,
 			      &cud->stored, cud->is_new, 0};
-	void *self = w->partition->instances[record->plugin].self;
+	const stator_instance *instances =
+		w->deployment->instances[w->partition->index];
+	void *self = instances[record->plugin].self;
 	int code;
 
 	use.entity = cud->row.type->name;

@@ -22,7 +22,7 @@ typedef struct dump {
 static const stator_def *
 def_of(const dump *d)
 {
-	return d->app->version->def;
+	return d->app->deployment->version->def;
 }
 
 static void

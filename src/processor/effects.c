@@ -141,7 +141,8 @@ stator__effects_new(stator_worker *worker)
 	fx->worker = worker;
 	fx->handles.def = worker->version->def;
 	fx->handles.registry = worker->version->registry;
-	fx->handles.instances = worker->partition->instances;
+	fx->handles.instances =
+		worker->deployment->instances[worker->partition->index];
 	return fx;
 }
 

@@ -8,6 +8,7 @@
 struct stator_host {
 	stator_load_opts load; /* with copies of what the options had */
 	uint32_t queue;
+	pthread_mutex_t deploying; /* one at a time */
 	stator_gauge gauge;
 	stator_app *app; /* NULL until one is deployed */
 	stator_query_pool *queries;
@@ -84,6 +85,7 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 				    "opts: begin with STATOR_HOST_OPTS_INIT");
 	h = stator__alloc(sizeof(*h));
 	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
+	pthread_mutex_init(&h->deploying, NULL);
 	pthread_mutex_init(&h->gauge.lock, NULL);
 	pthread_cond_init(&h->gauge.changed, NULL);
 	if (opts)
@@ -119,6 +121,7 @@ stator_host_close(stator_host *h)
 	stop(h);
 	pthread_cond_destroy(&h->gauge.changed);
 	pthread_mutex_destroy(&h->gauge.lock);
+	pthread_mutex_destroy(&h->deploying);
 	free_load_opts(&h->load);
 	free(h);
 }
@@ -159,14 +162,15 @@ start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 	stator_problems problems = {0};
 	int code = STATOR_OK;
 
-	warn_of_jobs(h->app->version->def);
-	h->queries = stator__queries_start(h->app, &h->gauge);
+	warn_of_jobs(h->app->deployment->version->def);
+	h->queries = stator__queries_start(h->app, h->app->deployment,
+					   &h->gauge);
 	h->processors = stator__alloc(h->app->partition_count *
 				      sizeof(*h->processors));
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++) {
 		h->processors[i] = stator__processor_start(
-			&h->app->partitions[i], h->queue, &h->gauge,
-			h->queries, &problems);
+			&h->app->partitions[i], h->app->deployment, h->queue,
+			&h->gauge, h->queries, &problems);
 		if (h->processors[i] == NULL)
 			code = report(&problems, opts ? opts->on_problem : NULL,
 				      opts ? opts->ctx : NULL, err);
@@ -175,20 +179,68 @@ start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 	return code;
 }
 
-int
-stator_host_deploy(stator_host *h, const char *image, const char *data,
-		   const stator_deploy_opts *opts, stator_error *err)
+static void
+drop_upgrade(stator_host *h, stator_deployment *new,
+	     stator_query_pool *queries)
+{
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		stator__processor_drop(h->processors[i]);
+	stator__queries_stop(queries);
+	stator__deployment_free(new);
+}
+
+/* A new version in the place of the one that runs; it is taken. */
+static int
+upgrade(stator_host *h, stator_version *version,
+	const stator_deploy_opts *opts, stator_error *err)
+{
+	stator_deployment *old = h->app->deployment, *new;
+	stator_problems problems = {0};
+	stator_query_pool *queries;
+	int code = STATOR_OK;
+
+	if (strcmp(version->app, h->app->name) != 0) {
+		stator__fail(err, STATOR_INVALID,
+			     "%s is deployed already; a host of this version "
+			     "holds one application, not %s too",
+			     h->app->name, version->app);
+		stator__version_free(version);
+		return err->code;
+	}
+	code = stator__deployment_new(&new, version, h->app->partition_count,
+				      old, err);
+	if (code)
+		return code;
+	queries = stator__queries_start(h->app, new, &h->gauge);
+	for (uint32_t i = 0; i < h->app->partition_count && !code; i++)
+		code = stator__processor_prepare(h->processors[i], new, queries,
+						 &problems);
+	if (code) {
+		code = report(&problems, opts ? opts->on_problem : NULL,
+			      opts ? opts->ctx : NULL, err);
+		stator__problems_free(&problems);
+		drop_upgrade(h, new, queries);
+		return code;
+	}
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		stator__processor_switch(h->processors[i]);
+	h->app->deployment = new;
+	stator__queries_stop(h->queries);
+	h->queries = queries;
+	stator__deployment_free(old);
+	warn_of_jobs(new->version->def);
+	return STATOR_OK;
+}
+
+static int
+deploy(stator_host *h, const char *image, const char *data,
+       const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_app_opts app_opts = {opts ? opts->partitions : 0, false};
 	stator_problems problems = {0};
 	stator_version *version;
 	int code;
 
-	if (h->app)
-		return stator__fail(err, STATOR_INVALID,
-				    "%s is deployed already; a host of this "
-				    "version holds one application",
-				    h->app->version->app);
 	if (h->load.plugin_folder == NULL)
 		h->load.plugin_folder = stator__format("%s/plugins", data);
 	version = stator__version_load(image, &h->load, &problems);
@@ -199,11 +251,25 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 		return code;
 	}
 	stator__problems_free(&problems);
+	if (h->app)
+		return upgrade(h, version, opts, err);
 	code = stator__app_open(&h->app, version, data, &app_opts, err);
 	if (code == STATOR_OK)
 		code = start(h, opts, err);
 	if (code)
 		stop(h);
+	return code;
+}
+
+int
+stator_host_deploy(stator_host *h, const char *image, const char *data,
+		   const stator_deploy_opts *opts, stator_error *err)
+{
+	int code;
+
+	pthread_mutex_lock(&h->deploying);
+	code = deploy(h, image, data, opts, err);
+	pthread_mutex_unlock(&h->deploying);
 	return code;
 }
 

@@ -7,30 +7,36 @@
 
 #include "processor/processor.h"
 
-/* A bundle of the asynchronous projectors that waits to be committed. */
-typedef struct bundle_order {
-	stator_map *bundle;
-	stator_error *err;
-	int code;
+/* Something that another thread wants done on this one, between two groups. */
+typedef struct order {
+	void (*run)(stator_processor *p, void *ctx);
+	void *ctx;
 	bool done;
-	struct bundle_order *next;
-} bundle_order;
+	struct order *next;
+} order;
+
+/* What serves one deployment. */
+typedef struct crew {
+	stator_worker *worker, *projector;
+	stator_query_pool *queries;
+	stator_async *async;
+} crew;
 
 struct stator_processor {
 	stator_partition *partition;
 	stator_gauge *gauge;
-	stator_query_pool *queries;
-	stator_async *async;
+	crew crew;
+	crew next; /* made, and not yet at work */
 	stator_commander commander;
 	stator_snapshot *snapshot;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;  /* something waits, or to stop */
 	pthread_cond_t space; /* the queue has room */
-	pthread_cond_t bundled;
+	pthread_cond_t ordered; /* an order is done */
 	stator_request *first, **last;
 	uint32_t waiting, queue;
-	bundle_order *order;
+	order *orders;
 	bool stopping;
 	int64_t plog_offset; /* of the last event in the group */
 	/* Requests of the group, whose replies wait for the commit. */
@@ -101,8 +107,8 @@ commit_group(stator_processor *p, stator_error *err)
 			code = ops->refresh(p->snapshot, err);
 		if (code)
 			stator__log(STATOR_LOG_ERROR, "partition", err->msg);
-		else
-			stator__async_wake(p->async, last_event(p));
+		else if (p->crew.async)
+			stator__async_wake(p->crew.async, last_event(p));
 	}
 	release_held(p, code ? err : NULL);
 	return code;
@@ -125,23 +131,7 @@ start_query(stator_processor *p, stator_request *r)
 		stator__gauge_done(p->gauge);
 		return;
 	}
-	stator__queries_submit(p->queries, p->partition, snapshot, r);
-}
-
-static void
-commit_bundle(stator_processor *p, bundle_order *order)
-{
-	const stator_map_node *n;
-
-	for (n = stator__map_first(order->bundle); n; n = n->next[0])
-		if (n->change != STATOR_CHANGE_NONE)
-			stator__map_write(p->commander.map, n->key, n->value,
-					  n->change);
-	order->code = commit_group(p, order->err);
-	pthread_mutex_lock(&p->lock);
-	order->done = true;
-	pthread_cond_broadcast(&p->bundled);
-	pthread_mutex_unlock(&p->lock);
+	stator__queries_submit(p->crew.queries, p->partition, snapshot, r);
 }
 
 static void
@@ -169,24 +159,39 @@ run_group(stator_processor *p, stator_request *r)
 /* The thread ----------------------------------------------------------------------- */
 
 static bool
-wait_for_work(stator_processor *p, stator_request **requests,
-	      bundle_order **order)
+wait_for_work(stator_processor *p, stator_request **requests, order **orders)
 {
 	bool more;
 
 	pthread_mutex_lock(&p->lock);
-	while (p->first == NULL && p->order == NULL && !p->stopping)
+	while (p->first == NULL && p->orders == NULL && !p->stopping)
 		pthread_cond_wait(&p->wake, &p->lock);
-	more = p->first || p->order || !p->stopping;
+	more = p->first || p->orders || !p->stopping;
 	*requests = p->first;
-	*order = p->order;
+	*orders = p->orders;
 	p->first = NULL;
 	p->last = &p->first;
-	p->order = NULL;
+	p->orders = NULL;
 	p->waiting = 0;
 	pthread_cond_broadcast(&p->space);
 	pthread_mutex_unlock(&p->lock);
 	return more;
+}
+
+static void
+follow_orders(stator_processor *p, order *o)
+{
+	while (o) {
+		/* Whoever gave the order goes on once it is done. */
+		order *next = o->next;
+
+		o->run(p, o->ctx);
+		pthread_mutex_lock(&p->lock);
+		o->done = true;
+		pthread_cond_broadcast(&p->ordered);
+		pthread_mutex_unlock(&p->lock);
+		o = next;
+	}
 }
 
 static void *
@@ -194,48 +199,108 @@ processor_main(void *ctx)
 {
 	stator_processor *p = ctx;
 	stator_request *requests;
-	bundle_order *order;
+	order *orders;
 
-	while (wait_for_work(p, &requests, &order)) {
-		if (order)
-			commit_bundle(p, order);
+	while (wait_for_work(p, &requests, &orders)) {
+		follow_orders(p, orders);
 		run_group(p, requests);
 	}
 	return NULL;
+}
+
+/* Has something run on the partition's thread, and waits for it. */
+static void
+give_order(stator_processor *p, void (*run)(stator_processor *p, void *ctx),
+	   void *ctx)
+{
+	order o = {run, ctx, false, NULL};
+
+	pthread_mutex_lock(&p->lock);
+	o.next = p->orders;
+	p->orders = &o;
+	pthread_cond_signal(&p->wake);
+	while (!o.done)
+		pthread_cond_wait(&p->ordered, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+}
+
+typedef struct bundle_order {
+	const stator_map *bundle;
+	stator_error *err;
+	int code;
+} bundle_order;
+
+static void
+commit_bundle(stator_processor *p, void *ctx)
+{
+	bundle_order *o = ctx;
+	const stator_map_node *n;
+
+	for (n = stator__map_first(o->bundle); n; n = n->next[0])
+		if (n->change != STATOR_CHANGE_NONE)
+			stator__map_write(p->commander.map, n->key, n->value,
+					  n->change);
+	o->code = commit_group(p, o->err);
 }
 
 /* Called by the thread of the asynchronous projectors. */
 static int
 order_commit(void *ctx, stator_map *bundle, stator_error *err)
 {
-	bundle_order order = {bundle, err, STATOR_OK, false, NULL};
-	stator_processor *p = ctx;
+	bundle_order o = {bundle, err, STATOR_OK};
 
-	pthread_mutex_lock(&p->lock);
-	p->order = &order;
-	pthread_cond_signal(&p->wake);
-	while (!order.done)
-		pthread_cond_wait(&p->bundled, &p->lock);
-	pthread_mutex_unlock(&p->lock);
-	return order.code;
+	give_order(ctx, commit_bundle, &o);
+	return o.code;
 }
 
 /* Life --------------------------------------------------------------------------------- */
 
+static int
+make_crew(stator_processor *p, const stator_deployment *deployment,
+	  stator_query_pool *queries, crew *c, stator_problems *problems)
+{
+	*c = (crew){.queries = queries};
+	c->worker = stator__worker_new(p->partition, deployment, problems);
+	c->projector = stator__worker_new(p->partition, deployment, problems);
+	c->async = stator__async_new(p->partition, deployment, order_commit, p,
+				     problems);
+	if (c->worker == NULL || c->projector == NULL || c->async == NULL)
+		return STATOR_IMAGE;
+	c->worker->view.snapshot = c->projector->view.snapshot = p->snapshot;
+	c->worker->view.over = c->projector->view.over = p->commander.map;
+	return STATOR_OK;
+}
+
+/* The projectors end first: their last bundle needs the partition's thread. */
+static void
+free_crew(crew *c)
+{
+	if (c->async)
+		stator__async_stop(c->async);
+	if (c->projector)
+		stator__worker_free(c->projector);
+	if (c->worker)
+		stator__worker_free(c->worker);
+	*c = (crew){NULL};
+}
+
+static void
+put_to_work(stator_processor *p, const crew *c)
+{
+	p->crew = *c;
+	p->commander.worker = c->worker;
+	p->commander.projector = c->projector;
+}
+
 static void
 free_processor(stator_processor *p)
 {
-	if (p->async)
-		stator__async_stop(p->async);
-	if (p->commander.projector)
-		stator__worker_free(p->commander.projector);
-	if (p->commander.worker)
-		stator__worker_free(p->commander.worker);
+	free_crew(&p->crew);
 	if (p->snapshot)
 		p->partition->ops->snapshot_end(p->snapshot);
 	stator__map_free(p->commander.map);
 	free(p->commander.rows.items);
-	pthread_cond_destroy(&p->bundled);
+	pthread_cond_destroy(&p->ordered);
 	pthread_cond_destroy(&p->space);
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->lock);
@@ -243,30 +308,32 @@ free_processor(stator_processor *p)
 }
 
 static int
-prepare(stator_processor *p, stator_problems *problems)
+prepare(stator_processor *p, const stator_deployment *deployment,
+	stator_query_pool *queries, stator_problems *problems)
 {
-	stator_commander *c = &p->commander;
 	stator_error err;
+	crew c;
 
-	c->map = stator__map_new();
-	c->worker = stator__worker_new(p->partition, problems);
-	c->projector = stator__worker_new(p->partition, problems);
-	if (c->worker == NULL || c->projector == NULL)
-		return STATOR_IMAGE;
+	p->commander.map = stator__map_new();
 	if (p->partition->ops->snapshot(p->partition->store, &p->snapshot,
 					&err)) {
 		stator__problem(problems, "data", 1, 1, "%s", err.msg);
 		return err.code;
 	}
-	c->worker->view.snapshot = c->projector->view.snapshot = p->snapshot;
-	c->worker->view.over = c->projector->view.over = c->map;
-	p->async = stator__async_start(p->partition, order_commit, p,
-				       problems);
-	return p->async ? STATOR_OK : STATOR_IMAGE;
+	if (make_crew(p, deployment, queries, &c, problems)) {
+		free_crew(&c);
+		return STATOR_IMAGE;
+	}
+	put_to_work(p, &c);
+	if (stator__async_start(p->crew.async, &err) == STATOR_OK)
+		return STATOR_OK;
+	stator__problem(problems, "data", 1, 1, "%s", err.msg);
+	return err.code;
 }
 
 stator_processor *
-stator__processor_start(stator_partition *partition, uint32_t queue,
+stator__processor_start(stator_partition *partition,
+			const stator_deployment *deployment, uint32_t queue,
 			stator_gauge *gauge, stator_query_pool *queries,
 			stator_problems *problems)
 {
@@ -274,20 +341,69 @@ stator__processor_start(stator_partition *partition, uint32_t queue,
 
 	p->partition = partition;
 	p->gauge = gauge;
-	p->queries = queries;
 	p->queue = queue;
 	p->last = &p->first;
 	p->held_last = &p->held;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
 	pthread_cond_init(&p->space, NULL);
-	pthread_cond_init(&p->bundled, NULL);
-	if (prepare(p, problems)) {
+	pthread_cond_init(&p->ordered, NULL);
+	if (prepare(p, deployment, queries, problems)) {
 		free_processor(p);
 		return NULL;
 	}
 	pthread_create(&p->thread, NULL, processor_main, p);
 	return p;
+}
+
+/* Upgrades ----------------------------------------------------------------------------- */
+
+int
+stator__processor_prepare(stator_processor *p,
+			  const stator_deployment *deployment,
+			  stator_query_pool *queries, stator_problems *problems)
+{
+	return make_crew(p, deployment, queries, &p->next, problems);
+}
+
+void
+stator__processor_drop(stator_processor *p)
+{
+	free_crew(&p->next);
+}
+
+/* Between two groups: nothing of the old crew is in use, but its projectors,
+ * which are to end before the new ones read where they were. */
+static void
+change_crew(stator_processor *p, void *ctx)
+{
+	crew *old = ctx, new = p->next;
+
+	*old = p->crew;
+	new.async = NULL;
+	put_to_work(p, &new);
+}
+
+static void
+set_async(stator_processor *p, void *ctx)
+{
+	p->crew.async = ctx;
+	stator__async_wake(p->crew.async, last_event(p));
+}
+
+void
+stator__processor_switch(stator_processor *p)
+{
+	stator_error err;
+	crew old;
+
+	give_order(p, change_crew, &old);
+	free_crew(&old);
+	if (stator__async_start(p->next.async, &err))
+		stator__logf(STATOR_LOG_ERROR, "projectors",
+			     "stand still until the next start: %s", err.msg);
+	give_order(p, set_async, p->next.async);
+	p->next = (crew){NULL};
 }
 
 void
@@ -307,15 +423,15 @@ stator__processor_submit(stator_processor *p, stator_request *r)
 void
 stator__processor_catch_up(stator_processor *p)
 {
-	stator__async_catch_up(p->async);
+	if (p->crew.async)
+		stator__async_catch_up(p->crew.async);
 }
 
 void
 stator__processor_stop(stator_processor *p)
 {
-	/* The projectors first: their last bundle needs the thread. */
-	stator__async_stop(p->async);
-	p->async = NULL;
+	stator__async_stop(p->crew.async);
+	p->crew.async = NULL;
 	pthread_mutex_lock(&p->lock);
 	p->stopping = true;
 	pthread_cond_signal(&p->wake);

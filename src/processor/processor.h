@@ -186,9 +186,22 @@ void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
 typedef struct stator_query_pool stator_query_pool;
 
 stator_processor *stator__processor_start(stator_partition *partition,
+					  const stator_deployment *deployment,
 					  uint32_t queue, stator_gauge *gauge,
 					  stator_query_pool *queries,
 					  stator_problems *problems);
+/*
+ * Makes what another deployment needs; when there are problems nothing has
+ * changed. Then goes over to it, between two groups: what began on the old one
+ * ends on it, and nothing of it is in use when that returns, but for its query
+ * pool. Or drops what was made.
+ */
+int stator__processor_prepare(stator_processor *p,
+			      const stator_deployment *deployment,
+			      stator_query_pool *queries,
+			      stator_problems *problems);
+void stator__processor_switch(stator_processor *p);
+void stator__processor_drop(stator_processor *p);
 /* The request is taken. Waits while the queue is full. */
 void stator__processor_submit(stator_processor *p, stator_request *r);
 /* Waits until the asynchronous projectors have seen all events. */
@@ -196,7 +209,9 @@ void stator__processor_catch_up(stator_processor *p);
 /* Answers everything that is queued, then stops. */
 void stator__processor_stop(stator_processor *p);
 
-stator_query_pool *stator__queries_start(stator_app *app, stator_gauge *gauge);
+stator_query_pool *stator__queries_start(stator_app *app,
+					 const stator_deployment *deployment,
+					 stator_gauge *gauge);
 /* The request and the snapshot are taken. */
 void stator__queries_submit(stator_query_pool *pool, stator_partition *partition,
 			    stator_snapshot *snapshot, stator_request *r);
@@ -207,9 +222,13 @@ typedef struct stator_async stator_async;
 typedef int (*stator_async_commit)(void *ctx, stator_map *bundle,
 				   stator_error *err);
 
-stator_async *stator__async_start(stator_partition *partition,
-				  stator_async_commit commit, void *ctx,
-				  stator_problems *problems);
+/* Loads what it needs; NULL and problems when that does not work. */
+stator_async *stator__async_new(stator_partition *partition,
+				const stator_deployment *deployment,
+				stator_async_commit commit, void *ctx,
+				stator_problems *problems);
+/* Goes on where the projectors were, on a thread of its own. */
+int stator__async_start(stator_async *a, stator_error *err);
 /* There are events up to this PLog offset. */
 void stator__async_wake(stator_async *a, int64_t plog_offset);
 void stator__async_catch_up(stator_async *a);

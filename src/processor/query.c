@@ -137,6 +137,7 @@ typedef struct query_thread {
 
 struct stator_query_pool {
 	stator_app *app;
+	const stator_deployment *deployment;
 	stator_gauge *gauge;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -173,7 +174,7 @@ worker_for(query_thread *t, query_job *job)
 
 	if (w)
 		return w;
-	w = stator__worker_new(job->partition, &problems);
+	w = stator__worker_new(job->partition, t->pool->deployment, &problems);
 	if (w == NULL) {
 		stator__fail(&err, STATOR_EXTENSION_FAILED, "%s",
 			     problems.items[0].message);
@@ -212,14 +213,16 @@ query_main(void *ctx)
 }
 
 stator_query_pool *
-stator__queries_start(stator_app *app, stator_gauge *gauge)
+stator__queries_start(stator_app *app, const stator_deployment *deployment,
+		      stator_gauge *gauge)
 {
 	stator_query_pool *pool = stator__alloc(sizeof(*pool));
 
 	pool->app = app;
+	pool->deployment = deployment;
 	pool->gauge = gauge;
 	pool->last = &pool->first;
-	pool->count = app->version->descriptor.query_engines;
+	pool->count = deployment->version->descriptor.query_engines;
 	pool->threads = stator__alloc(pool->count * sizeof(*pool->threads));
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->wake, NULL);
