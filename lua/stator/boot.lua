@@ -4,27 +4,38 @@
 local ffi = require "ffi"
 
 local COMMAND = 1
-local EXTENSION_FAILED = -5
+local EXTENSION_FAILED, TIME_LIMIT, MEMORY_LIMIT, BYTES_LIMIT = -5, -10, -11, -14
 
 -- The error that was raised last by the host, to tell its code from its text.
 local raised_text, raised_code
+local breach_text, breach_code
+
+-- The function that runs: when no line of the author is on the stack, it is where
+-- its function begins.
+local running
 
 -- The line of the author: the first frame whose source is a module of the package.
 local function position(paths)
   for level = 3, 60 do
     local info = debug.getinfo(level, "Sl")
-    if not info then return "" end
+    if not info then break end
     if paths[info.source] and info.currentline > 0 then
       return ("%s:%d: "):format(info.short_src, info.currentline)
     end
   end
-  return ""
+  if not running then return "" end
+  local info = debug.getinfo(running, "S")
+  return ("%s:%d: "):format(info.short_src, info.linedefined)
 end
 
 local function make_raise(paths)
   return function(message, code)
     raised_text = position(paths) .. message
     raised_code = code or EXTENSION_FAILED
+    -- A limit ends the run, whoever catches this: its line is kept.
+    if raised_code <= TIME_LIMIT and raised_code >= BYTES_LIMIT and not breach_text then
+      breach_code, breach_text = raised_code, raised_text
+    end
     error(raised_text, 0)
   end
 end
@@ -39,11 +50,12 @@ local function make_require(modules, load_module, state_api)
       error(("no module %q in this package"):format(tostring(name)), 2)
     end
     if loading[name] then error(("module %q requires itself"):format(name), 2) end
-    loading[name] = true
     local chunk, message = load_module(name)
     if not chunk then error(message, 0) end
-    local value = chunk(name)
+    loading[name] = true
+    local ok, value = pcall(chunk, name)
     loading[name] = nil
+    if not ok then error(value, 0) end
     loaded[name] = value == nil and true or value
     return loaded[name]
   end
@@ -52,8 +64,13 @@ end
 -- The functions of the extensions; what is missing goes to `problems`.
 local function find_functions(package, module, path, extensions, problems)
   local functions = {}
+  if type(module) ~= "table" then
+    problems[1] = ("%s:1: the module returns %s, not a table of functions"):format(path,
+      module == true and "nothing" or "a " .. type(module))
+    return functions
+  end
   for index, extension in pairs(extensions) do
-    local f = type(module) == "table" and rawget(module, extension.name)
+    local f = rawget(module, extension.name)
     if type(f) == "function" then
       functions[index] = { f = f, kind = extension.kind }
     else
@@ -62,6 +79,18 @@ local function find_functions(package, module, path, extensions, problems)
     end
   end
   return functions
+end
+
+local function error_text(message)
+  if type(message) == "string" then
+    -- A level that leads out of the author's code says nothing to the author.
+    return (message:gsub("^stator%.%w+:%d+: ", ""))
+  end
+  if type(message) == "table" then
+    local ok, text = pcall(tostring, message)
+    if ok and type(text) == "string" and not text:find "^table: " then return text end
+  end
+  return ("raised a %s instead of a message"):format(type(message))
 end
 
 -- Loads the entry module: the one that is called like the package.
@@ -73,19 +102,10 @@ local function load_package(package, modules, extensions, require_module, proble
   end
   local ok, module = pcall(require_module, package)
   if not ok then
-    problems[1] = tostring(module)
+    problems[1] = error_text(module)
     return {}
   end
   return find_functions(package, module, modules[package].path, extensions, problems)
-end
-
-local function error_text(message)
-  if type(message) == "string" then return message end
-  if type(message) == "table" then
-    local ok, text = pcall(tostring, message)
-    if ok and type(text) == "string" and not text:find "^table: " then return text end
-  end
-  return ("raised a %s instead of a message"):format(type(message))
 end
 
 return function(cdef, engine, run, api, package, modules, extensions)
@@ -101,7 +121,7 @@ return function(cdef, engine, run, api, package, modules, extensions)
   rows.open(run, api, engine, raise)
   state.open(run, api, engine, raise)
 
-  local env, seed
+  local env, begin
   local function load_module(name)
     local m = modules[name]
     return load(m.text, "@" .. m.path, "t", env)
@@ -114,7 +134,7 @@ return function(cdef, engine, run, api, package, modules, extensions)
     __metatable = false,
   })
   local require_module = make_require(modules, load_module, frozen_state)
-  env, seed = require("stator.sandbox").new(require_module)
+  env, begin = require("stator.sandbox").new(require_module)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)
@@ -131,15 +151,27 @@ return function(cdef, engine, run, api, package, modules, extensions)
   -- Gives nothing, or the code and the text of the error.
   local function run_extension(index)
     state.begin()
-    seed(tonumber(run.base) % 2147483646)
-    raised_text = nil
+    begin(tonumber(run.base) % 2147483646)
+    raised_text, breach_text = nil, nil
+    running = functions[index].f
     local ok, message = pcall(call, functions[index])
+    if breach_text then
+      pcall(state.finish)
+      return breach_code, breach_text
+    end
     if ok then return nil end
     local text = error_text(message)
     local code = text == raised_text and raised_code or EXTENSION_FAILED
+    if text == "not enough memory" then code = MEMORY_LIMIT end
     pcall(state.finish)
     return code, text
   end
 
-  return run_extension, state.finish, problems
+  -- Where each function begins: what is said of a run that has left no stack.
+  local places = {}
+  for index, entry in pairs(functions) do
+    local info = debug.getinfo(entry.f, "S")
+    places[index] = ("%s:%d: "):format(info.short_src, info.linedefined)
+  end
+  return run_extension, places, problems
 end

@@ -1,10 +1,11 @@
 --- rows.lua: rows as Lua values, and Lua values as rows.
 --
--- A row that an extension holds is an empty table with a closed metatable. All
--- it has is the number of a slot; the slot, with the bytes, is the host's. So
--- whatever is done to the table, no field reads outside of the bytes of a row of
--- the run. A row is written by a function that is generated for its type:
--- straight-line code that checks each value and stores it at its offset.
+-- A row that an extension holds is a front: a table with a closed metatable, and
+-- one thing behind it, under a key that only this library has: the number of a slot.
+-- The slot, with the bytes, is the host's, and no read leaves the bytes of its row.
+-- A row is written by a function that is generated for its type: straight-line code
+-- that checks each value and stores it at its offset. No code of an extension runs
+-- between the first byte of a row that is written and the call that takes it.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -18,6 +19,11 @@ local int64 = ffi.typeof "int64_t"
 local uint64 = ffi.typeof "uint64_t"
 
 local M = {}
+
+--- The key under which fronts keep what is behind them. Extensions never get it: what
+--- could show the keys of a table refuses fronts.
+local BEHIND = {}
+M.BEHIND = BEHIND
 
 -- Kinds of fields, as stator_plugin.h numbers them.
 local INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOL, REF = 1, 2, 3, 4, 5, 6, 7, 8
@@ -101,17 +107,27 @@ CHECKS[TEXTS] = function(v)
   local at = 4 * (count + 2)
   head[0] = count
   for i = 1, count do
-    if type(v[i]) ~= "string" then return nil end
+    local text = rawget(v, i)
+    if type(text) ~= "string" then return nil end
     head[i] = at
-    at = at + #v[i]
+    at = at + #text
   end
   head[count + 1] = at
-  return ffi_string(head, 4 * (count + 2)) .. table.concat(v)
+  return ffi_string(head, 4 * (count + 2)) .. table.concat(v, "", 1, count)
+end
+
+-- The beginning of a text, cut between two characters.
+local function beginning(v)
+  local cut = 40
+  while cut > 36 and (v:byte(cut + 1) or 0) >= 128 and (v:byte(cut + 1) or 0) < 192 do
+    cut = cut - 1
+  end
+  return v:sub(1, cut)
 end
 
 local function show(v)
   if type(v) == "string" then
-    return #v > 40 and ('"%s..."'):format(v:sub(1, 40)) or ('"%s"'):format(v)
+    return #v > 40 and ('"%s..."'):format(beginning(v)) or ('"%s"'):format(v)
   elseif type(v) == "number" or type(v) == "boolean" or type(v) == "cdata" then
     return (tostring(v):gsub("U?LL$", ""))
   end
@@ -126,7 +142,8 @@ Type.__index = Type
 
 local function guess(info, name)
   local best, distance
-  local wanted = tostring(name):lower()
+  if type(name) ~= "string" then return nil end
+  local wanted = name:lower()
   for known in next, info.fields do
     local other = known:lower()
     local longest = math.max(#other, #wanted)
@@ -137,14 +154,17 @@ local function guess(info, name)
       right = right + 1
     end
     local d = longest - left - right
-    if d <= longest / 3 + 1 and (not distance or d < distance) then best, distance = known, d end
+    if d <= (#wanted + 2) / 3 and d < #wanted and (not distance or d < distance) then
+      best, distance = known, d
+    end
   end
   return best
 end
 
 local function wrong_field(info, name)
   local close = guess(info, name)
-  M.raise(("%s has no field %s%s"):format(info.name, tostring(name),
+  if type(name) ~= "string" and type(name) ~= "number" then name = "of type " .. type(name) end
+  M.raise(("%s has no field %s%s"):format(info.name, name,
     close and ("; did you mean %s?"):format(close) or ""))
 end
 
@@ -162,6 +182,9 @@ function Type:check(name, v)
     return M.raise(("%s.%s cannot be written"):format(self.name, name))
   end
   if check(v) == nil then wrong_value(self, field, v) end
+  if field.kind <= BYTES and field.kind >= STRING and #v > field.max then
+    M.raise(("%s.%s: expected at most %d bytes, found %d"):format(self.name, name, field.max, #v))
+  end
   return v
 end
 
@@ -243,7 +266,7 @@ local function stale(what)
 end
 
 local function add_slot(data, size, stype)
-  if run.count == run.cap then api.grow_slots(engine) end
+  if run.count == run.cap and api.grow_slots(engine) < 0 then M.host_failed() end
   local i = run.count
   local slot = run.slots[i]
   slot.data, slot.size, slot.type = data, size, stype
@@ -260,7 +283,7 @@ end
 
 --- A row for an extension: the slot `i` of this run.
 local function element(info, i)
-  return setmetatable({ [0] = run.base + i }, info.row_mt)
+  return setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
 end
 
 M.element = element
@@ -274,7 +297,8 @@ end
 
 --- The index of the slot of a row of this run; raises for any other.
 function M.slot_index(row)
-  local i = (rawget(row, 0) or -1) - run.base
+  local number = rawget(row, BEHIND)
+  local i = (type(number) == "number" and number or -1) - run.base
   if not (i >= 0 and i < run.count) then stale() end
   return i
 end
@@ -342,7 +366,7 @@ local function nested_reader(field)
     end
   end
   local mt = list_metatable(field, read_block)
-  return function(_, number) return setmetatable({ [0] = number }, mt) end
+  return function(_, number) return setmetatable({ [BEHIND] = number }, mt) end
 end
 
 local function texts_reader(field)
@@ -390,8 +414,8 @@ local function row_metatable(info)
   return {
     __metatable = false,
     __index = function(self, name)
-      local number = rawget(self, 0)
-      local i = (number or -1) - run.base
+      local number = rawget(self, BEHIND)
+      local i = number - run.base
       if not (i >= 0 and i < run.count) then stale() end
       local read = readers[name]
       if not read then return wrong_field(info, name) end
@@ -424,7 +448,7 @@ local STORE_TEXT = [[
     if v == nil then wrong(%d, s) end
     n = #v
     if size + n > run.out_cap then
-      grow(engine, size + n)
+      if grow(engine, size + n) < 0 then failed() end
       out = run.out
     end
     copy(out + size, v, n)
@@ -435,7 +459,7 @@ local STORE_TEXT = [[
   end]]
 
 local WRITER = [[
-local run, engine, grow, checks, pointers, wrong, cast, copy, fill, u32p, bor = ...
+local run, engine, grow, failed, checks, pointers, wrong, cast, copy, fill, u32p, bor = ...
 return function(s)
   local out, size, v, n = run.out, %d
   fill(out, size)
@@ -475,8 +499,8 @@ local function make_writer(info, stype)
   local source = WRITER:format(stype.fixed, stype.id, table.concat(code, "\n"))
   local chunk = assert(loadstring(source, "=" .. info.name))
   if run.out_cap < stype.fixed then api.grow_out(engine, stype.fixed) end
-  return chunk(run, engine, api.grow_out, checks, pointers, wrong, cast, copy, ffi.fill,
-    mutable_u32p, bit.bor)
+  return chunk(run, engine, api.grow_out, M.host_failed, checks, pointers, wrong, cast, copy,
+    ffi.fill, mutable_u32p, bit.bor)
 end
 
 -- Types, continued ----------------------------------------------------------------
@@ -489,6 +513,7 @@ local function describe(field)
     null_at = field.null_at,
     present = field.present,
     rows = field.rows ~= nil and field.rows or nil,
+    max = field.max,
     writable = field.kind ~= ROWS and field.kind ~= ROW,
   }
 end
@@ -518,6 +543,8 @@ end
 function M.open(host_run, host_api, host_engine, raise)
   run, api, engine = host_run, host_api, host_engine
   M.raise = raise
+  -- Raises what the host said about the last call.
+  M.host_failed = function() raise(ffi_string(run.message), run.code) end
 end
 
 M.stale = stale

@@ -6,8 +6,7 @@
 local M = {}
 
 local BASE = {
-  "assert", "error", "ipairs", "pcall", "select", "tonumber", "tostring", "type", "unpack",
-  "xpcall", "rawequal",
+  "assert", "error", "ipairs", "select", "tonumber", "tostring", "type", "unpack", "rawequal",
 }
 
 local LIBRARIES = {
@@ -52,6 +51,33 @@ local function plain_setmetatable(t, mt)
   return setmetatable(t, mt)
 end
 
+-- LuaJIT does not count how deep C functions and Lua functions call each other, and
+-- the C stack would end before the Lua stack does. These count.
+local NESTED_MOST = 150
+local depth = 0
+
+local function leave(...)
+  depth = depth - 1
+  return ...
+end
+
+local function restore(before, ...)
+  depth = before
+  return ...
+end
+
+local function nested(f)
+  return function(...)
+    if depth >= NESTED_MOST then error("stack overflow: calls are nested too deep", 2) end
+    depth = depth + 1
+    return leave(f(...))
+  end
+end
+
+local function catching(f)
+  return function(...) return restore(depth, f(...)) end
+end
+
 -- LuaJIT's own does not take the large integers that rows may have for %d.
 local function format(pattern, ...)
   local count, large = select("#", ...), false
@@ -93,12 +119,13 @@ local function random_functions()
     return low + math.floor(next_number() * (high - low + 1))
   end
   return random, function(n)
-    seed = math.floor(math.abs(tonumber(n) or 0)) % 2147483646 + 1
+    n = math.abs(tonumber(n) or 0)
+    seed = n < 2 ^ 53 and math.floor(n) % 2147483646 + 1 or 1
   end
 end
 
 --- The environment of a package; `require_module` is its `require`.
---- Also gives the function that seeds math.random for a run.
+--- Also gives the function that begins a run, with the seed of math.random.
 function M.new(require_module)
   local env = {}
   for _, name in ipairs(BASE) do env[name] = _G[name] end
@@ -108,19 +135,29 @@ function M.new(require_module)
     env[name] = real
   end
   local random, seed = random_functions()
+  env.pcall, env.xpcall = catching(pcall), catching(xpcall)
+  env.coroutine.resume = catching(nested(coroutine.resume))
+  env.coroutine.wrap = function(f) return nested(coroutine.wrap(f)) end
+  env.string.gsub = nested(string.gsub)
   env.math.random = random
   env.math.randomseed = seed
   -- These look behind metatables; so they keep away from fronts.
-  env.next = guarded(next)
-  env.pairs = guarded(pairs)
+  local safe_next = guarded(next)
+  env.next = safe_next
+  env.pairs = guarded(function(t)
+    if type(t) ~= "table" then error("pairs: expected a table", 3) end
+    return safe_next, t, nil
+  end)
   env.rawget = guarded(rawget)
   env.rawset = guarded(rawset)
   env.getmetatable = getmetatable
   env.setmetatable = plain_setmetatable
-  for _, name in ipairs { "insert", "remove", "sort" } do
+  for _, name in ipairs { "insert", "remove", "concat", "maxn" } do
     env.table[name] = guarded(table[name])
   end
-  env.string.format = format
+  env.table.sort = guarded(nested(table.sort))
+  env.unpack = guarded(unpack)
+  env.string.format = nested(format)
   env.collectgarbage = function(what)
     if what ~= "count" then error("collectgarbage: only \"count\" is allowed", 2) end
     return collectgarbage "count"
@@ -140,7 +177,10 @@ function M.new(require_module)
       error(("there is no global %s"):format(tostring(name)), 2)
     end,
     __metatable = false,
-  }), seed
+  }), function(n)
+    depth = 0
+    seed(n)
+  end
 end
 
 return M

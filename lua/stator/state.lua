@@ -2,7 +2,7 @@
 --
 -- A key is a table of checked values and the index of its handle; what `new` and
 -- `update` give is a table of checked values that is written when the run ends.
--- Both are fronts: the values stand in a table behind them, under the number 0.
+-- Both are fronts: the values stand in a table behind them.
 
 local ffi = require "ffi"
 local rows = require "stator.rows"
@@ -12,16 +12,12 @@ local rawget, setmetatable, type, next, tostring = rawget, setmetatable, type, n
 local M = {} -- what an extension gets
 local run, api, engine, raise
 
+local BEHIND = rows.BEHIND
 local HANDLE, BASE, RUN = 0, -1, -2 -- places in the table behind a front
 
 local handles = {} -- by index
 local by_name = {} -- "sys.View restaurant.Sales"
 local pending, pending_count = {}, 0 -- fronts of this run's intents, by intent
-
---- Raises what the host said about the last call.
-local function host_failed()
-  raise(ffi.string(run.message), run.code)
-end
 
 -- Keys ------------------------------------------------------------------------
 
@@ -30,18 +26,18 @@ local function key_metatable(handle)
   return {
     __metatable = false,
     __index = function(self, name)
-      local behind = rawget(self, 0)
+      local behind = rawget(self, BEHIND)
       if not info.fields[name] then info:check(name) end
       return behind[name]
     end,
     __newindex = function(self, name, v)
-      if v ~= nil then v = info:check(name, v) end
-      rawget(self, 0)[name] = v
+      if v ~= nil or not info.fields[name] then v = info:check(name, v) end
+      rawget(self, BEHIND)[name] = v
     end,
     __tostring = function(self)
       local parts = {}
       for _, field in ipairs(info.list) do
-        local v = rawget(self, 0)[field.name]
+        local v = rawget(self, BEHIND)[field.name]
         if v ~= nil then parts[#parts + 1] = field.name .. "=" .. tostring(v) end
       end
       return ("%s {%s}"):format(handle.name, table.concat(parts, ", "))
@@ -53,21 +49,27 @@ local function make_key(handle, fields)
   local behind = { [HANDLE] = handle.index }
   local info = handle.key
   if fields ~= nil then
-    if type(fields) ~= "table" then
-      raise(("a key is made from a table of fields, not from a %s"):format(type(fields)))
+    if type(fields) ~= "table" or getmetatable(fields) == false then
+      raise(("a key is made from a table of fields, not from a %s"):format(
+        type(fields) == "table" and "row, key or handle" or type(fields)))
     end
     for name, v in next, fields do behind[name] = info:check(name, v) end
   end
-  return setmetatable({ [0] = behind }, handle.key_mt)
+  return setmetatable({ [BEHIND] = behind }, handle.key_mt)
 end
 
--- Writes the key for the host; gives its handle and size.
-local function encode(key, operation)
-  local behind = type(key) == "table" and rawget(key, 0)
+local function handle_of(key, operation)
+  local behind = type(key) == "table" and rawget(key, BEHIND)
   local handle = type(behind) == "table" and handles[behind[HANDLE]]
   if not handle then
     raise(("%s: expected a key, found a %s"):format(operation, type(key)))
   end
+  return handle, behind
+end
+
+-- Writes the key for the host; gives its handle and size.
+local function encode(key, operation)
+  local handle, behind = handle_of(key, operation)
   return handle, handle.key.write(behind)
 end
 
@@ -78,7 +80,7 @@ local function open_handle(storage, entity)
   local front = by_name[name]
   if front then return front end
   local index = api.handle(engine, storage, entity)
-  if index < 0 then host_failed() end
+  if index < 0 then rows.host_failed() end
   local handle = { index = index, name = name, key = rows.type(api.key_type(engine, index)) }
   handle.key_mt = key_metatable(handle)
   handles[index] = handle
@@ -100,6 +102,7 @@ local function check_name(what, name)
   if type(name) ~= "string" then
     raise(("%s: expected a name, found a %s"):format(what, type(name)))
   end
+  if #name > 511 or name:find("%z") then raise(what .. ": a name has at most 511 letters") end
 end
 
 --- The handle of a view: `local Sales = state.view "restaurant.Sales"`.
@@ -131,7 +134,7 @@ end
 function M.get(key)
   local handle, size = encode(key, "get")
   local found = api.get(engine, handle.index, size)
-  if found < 0 then host_failed() end
+  if found < 0 then rows.host_failed() end
   if found == 0 then return nil end
   return rows.any(run.count - 1)
 end
@@ -164,10 +167,10 @@ function M.get_all(keys)
   end
   local result, count = {}, #keys
   for i = 1, count do
-    local handle, size = encode(keys[i], "get_all")
-    if api.batch_add(engine, handle.index, size) < 0 then host_failed() end
+    local handle, size = encode(rawget(keys, i), "get_all")
+    if api.batch_add(engine, handle.index, size) < 0 then rows.host_failed() end
   end
-  if api.batch_get(engine) < 0 then host_failed() end
+  if api.batch_get(engine) < 0 then rows.host_failed() end
   local first = run.count - count
   for i = 1, count do result[i] = rows.any(first + i - 1) end
   return result
@@ -183,12 +186,12 @@ local function read_options(opts)
       raise(("read: no option %s; there are reverse and limit"):format(tostring(name)))
     end
   end
-  local limit = opts.limit or 0
+  local limit = rawget(opts, "limit") or 0
   if type(limit) ~= "number" or limit ~= math.floor(limit) or limit < 0 or limit >= 2 ^ 32 then
     raise("read: limit is a whole number of rows")
   end
-  if opts.limit == 0 then limit = -1 end
-  return opts.reverse and 1 or 0, limit
+  if rawget(opts, "limit") == 0 then limit = -1 end
+  return rawget(opts, "reverse") and 1 or 0, limit
 end
 
 local function nothing() return nil end
@@ -196,17 +199,17 @@ local function nothing() return nil end
 --- Rows whose keys begin with the fields of this one, in order:
 --- `for key, row in state.read(Sales { Year = 2026 }, { reverse = true, limit = 20 }) do`.
 function M.read(key, opts)
-  local handle, size = encode(key, "read")
   local reverse, limit = read_options(opts)
+  local handle, size = encode(key, "read")
   if limit < 0 then return nothing end
   local index = handle.index
   local cursor = api.read(engine, index, size, reverse, limit)
-  if cursor < 0 then host_failed() end
+  if cursor < 0 then rows.host_failed() end
   local base = run.base
   return function()
     if run.base ~= base then rows.stale "iterator" end
     local found = api.next(engine, index, cursor)
-    if found < 0 then host_failed() end
+    if found < 0 then rows.host_failed() end
     if found == 0 then return nil end
     local count = run.count
     return rows.any(count - 2), rows.any(count - 1)
@@ -223,18 +226,17 @@ local function builder_metatable(info)
   mt = {
     __metatable = false,
     __index = function(self, name)
-      local behind = rawget(self, 0)
+      local behind = rawget(self, BEHIND)
       if behind[RUN] ~= run.base then rows.stale() end
-      local v = behind[name]
-      if v ~= nil then return v end
-      if behind[BASE] then return behind[BASE][name] end
       if not info.fields[name] then info:check(name) end
-      return nil
+      local v = behind[name]
+      if v == nil and behind[BASE] then return behind[BASE][name] end
+      return v
     end,
     __newindex = function(self, name, v)
-      local behind = rawget(self, 0)
+      local behind = rawget(self, BEHIND)
       if behind[RUN] ~= run.base then rows.stale() end
-      if v ~= nil then v = info:check(name, v) end
+      if v ~= nil or not info.fields[name] then v = info:check(name, v) end
       behind[name] = v
     end,
     __tostring = function() return "intent of " .. info.name end,
@@ -245,28 +247,33 @@ end
 
 local function fill_in(info, behind, fields)
   if fields == nil then return end
-  if type(fields) ~= "table" then
-    raise(("expected a table of fields, found a %s"):format(type(fields)))
+  if type(fields) ~= "table" or getmetatable(fields) == false then
+    raise(("expected a table of fields, found a %s"):format(
+      type(fields) == "table" and "row, key or handle" or type(fields)))
   end
   for name, v in next, fields do behind[name] = info:check(name, v) end
 end
 
--- Registers the intent; its values are written by `finish`.
+-- Registers the intent; its values are written by `finish`. They are checked first,
+-- so that one that is refused leaves nothing behind.
 local function intend(key, operation, base, fields)
-  local handle, size = encode(key, operation)
   local slot = base and rows.slot_index(base) or -1
-  local intent = api.intent(engine, handle.index, size, slot)
-  if intent < 0 then host_failed() end
-  local info = rows.type(api.value_type(engine, handle.index))
+  local handle = handle_of(key, operation)
+  local stype = api.value_type(engine, handle.index)
   local behind = { [RUN] = run.base, [BASE] = base }
-  if not base and info.fields["sys.ID"] then
-    behind["sys.ID"] = fields and fields["sys.ID"] or api.raw_id(engine)
+  local info = stype ~= nil and rows.type(stype)
+  if info then
+    fill_in(info, behind, fields)
+    if not base and info.fields["sys.ID"] and not behind["sys.ID"] then
+      behind["sys.ID"] = api.raw_id(engine)
+    end
   end
-  fill_in(info, behind, fields)
-  pending[intent + 1] = { info, behind }
+  local _, size = encode(key, operation)
+  local intent = api.intent(engine, handle.index, size, slot)
+  if intent < 0 then rows.host_failed() end
+  local front = setmetatable({ [BEHIND] = behind }, builder_metatable(info))
+  pending[intent + 1] = { info, behind, front }
   pending_count = intent + 1
-  local front = setmetatable({ [0] = behind }, builder_metatable(info))
-  pending[intent + 1][3] = front
   return front
 end
 
@@ -277,7 +284,7 @@ end
 
 --- Asks for a change of `row`, which was read with this key in this run.
 function M.update(key, row, fields)
-  if type(row) ~= "table" or type(rawget(row, 0)) ~= "number" then
+  if type(row) ~= "table" or type(rawget(row, BEHIND)) ~= "number" then
     raise(("update: expected the row that was read, found a %s"):format(type(row)))
   end
   return intend(key, "update", row, fields)
@@ -287,9 +294,10 @@ end
 function M.find_intent(key)
   local handle, size = encode(key, "find_intent")
   local found = api.find(engine, handle.index, size)
-  if found < 0 then host_failed() end
+  if found < 0 then rows.host_failed() end
   if found == 0 then return nil end
-  return pending[found][3]
+  local p = pending[found]
+  return p and p[3] or nil
 end
 
 -- Short forms -------------------------------------------------------------------------
@@ -314,7 +322,11 @@ function M.log(level, message)
       :format(tostring(level)))
   end
   if type(message) ~= "string" then message = tostring(message) end
-  M.new(M.storage "sys.Logger" { LogLevel = number }, { Message = message })
+  intend(M.storage "sys.Logger" { LogLevel = number }, "new", nil, { Message = message })
+  -- Written at once: a line of the log stays when the run fails.
+  local p = pending[pending_count]
+  pending[pending_count] = false
+  if api.fill(engine, pending_count - 1, p[1].write(p[2])) < 0 then rows.host_failed() end
 end
 
 -- For the engine --------------------------------------------------------------------------
@@ -325,8 +337,10 @@ local engine_side = { api = M }
 function engine_side.finish()
   for i = 1, pending_count do
     local p = pending[i]
-    local size = p[1].write(p[2])
-    if api.fill(engine, i - 1, size) < 0 then host_failed() end
+    if p then
+      local size = p[1].write(p[2])
+      if api.fill(engine, i - 1, size) < 0 then rows.host_failed() end
+    end
   end
 end
 

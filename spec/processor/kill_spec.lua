@@ -5,9 +5,6 @@ local ROUNDS, KILLS_A_ROUND = stator.sanitized and 4 or 20, 10
 local ACCOUNTS, REQUESTS, START = 10, 900, 1000000
 local SEED = tonumber(os.getenv "SEED") or os.time()
 
-local _, here = stator.shell "pwd"
-local command = here:gsub("%s", "") .. "/" .. stator.command
-
 local SCHEMA = [[
   TABLE Account INHERITS sys.CDoc (Balance int64 NOT NULL);
   TYPE Params (Source ref(Account) NOT NULL, Target ref(Account) NOT NULL, Amount int64 NOT NULL,
@@ -87,7 +84,7 @@ local function run_and_kill(image, data, folder, round)
     luajit feeder.lua %s | sh -c 'echo $$ > pid; exec "$@"' run %s run %s --data %s > %s 2>&1 &
     sleep %.3f
     kill -9 $(cat pid)
-    wait]]):format(folder, requests, command, image, data, replies, ms / 1000))
+    wait]]):format(folder, requests, stator.command, image, data, replies, ms / 1000))
   local acknowledged = {}
   for id, status in stator.read(replies):gmatch '{"id":(%d+),"status":(%d+),"offset":%d+}\n' do
     if status == "200" then acknowledged[#acknowledged + 1] = round .. "-" .. id end

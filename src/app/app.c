@@ -141,9 +141,10 @@ settle_partitions(stator_app *app, const stator_descriptor *descriptor,
 				    app->name);
 	if (has && opts->partitions && opts->partitions != has)
 		return stator__fail(err, STATOR_INVALID,
-				    "%s: the data has %u partitions, not %u; "
+				    "%s: the data has %u partition%s, not %u; "
 				    "leave out --partitions",
-				    app->data, has, opts->partitions);
+				    app->data, has, has == 1 ? "" : "s",
+				    opts->partitions);
 	app->partition_count = has		  ? has
 			       : opts->partitions ? opts->partitions
 						  : descriptor->partitions;

@@ -40,6 +40,7 @@ stator_limits stator__descriptor_limits(const stator_descriptor *d,
 					const char *package);
 
 typedef struct stator_package_files {
+	const char *folder;
 	const stator_module *modules;
 	size_t module_count;
 } stator_package_files;

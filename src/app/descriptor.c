@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "app/app.h"
 #include "base/files.h"
@@ -12,15 +13,38 @@
 typedef struct reader {
 	stator_arena *arena;
 	const char *file;
+	stator_slice text; /* of the file, to find lines */
 	stator_problems *problems;
 } reader;
+
+/* Says where in the file it is. */
+static void
+problem(reader *r, const stator_json *at, const char *message)
+{
+	const char *p = r->text.data;
+	int line = 1, col = 1;
+	size_t end = at ? at->end : 0;
+
+	/* The end of a value is known: go back to where it begins. */
+	if (at && at->text.size < end)
+		end -= at->text.size;
+	if (at && at->kind == STATOR_JSON_STRING && end >= 2)
+		end -= 2;
+	for (size_t i = 0; i < end && i < r->text.size; i++) {
+		line += p[i] == '\n';
+		col = p[i] == '\n' ? 1 : col + 1;
+	}
+	stator__problem(r->problems, r->file, line, col, "%s", message);
+}
 
 static void
 complain(reader *r, const char *path, const char *expected,
 	 const stator_json *value)
 {
-	stator__problem(r->problems, r->file, 1, 1, "%s: expected %s, found %s",
-			path, expected, stator__json_show(r->arena, value));
+	problem(r, value,
+		stator__arena_format(r->arena, "%s: expected %s, found %s",
+				     path, expected,
+				     stator__json_show(r->arena, value)));
 }
 
 typedef struct member {
@@ -108,6 +132,7 @@ read_object(reader *r, const char *path, const stator_json *value,
 	    const member *members, size_t count)
 {
 	const char *names[16];
+	unsigned seen = 0;
 	const char *dot = *path ? "." : "";
 
 	if (value->kind != STATOR_JSON_OBJECT) {
@@ -125,15 +150,23 @@ read_object(reader *r, const char *path, const stator_json *value,
 
 		while (i < count && !stator__slice_is(c->name, names[i]))
 			i++;
+		if (i < count && (seen & 1u << i)) {
+			problem(r, c, stator__arena_format(r->arena,
+							   "%s: given twice",
+							   at));
+			continue;
+		}
 		if (i < count) {
+			seen |= 1u << i;
 			members[i].read(r, at, c, members[i].to);
 			continue;
 		}
 		guess = stator__guess(c->name.data, c->name.size, names, count);
-		stator__problem(r->problems, r->file, 1, 1,
-				"%s: unknown key%s%s%s", at,
-				guess ? "; did you mean " : "",
-				guess ? guess : "", guess ? "?" : "");
+		problem(r, c,
+			stator__arena_format(r->arena, "%s: unknown key%s%s%s",
+					     at, guess ? "; did you mean " : "",
+					     guess ? guess : "",
+					     guess ? "?" : ""));
 	}
 }
 
@@ -184,9 +217,16 @@ static void
 read_reset(reader *r, const char *path, const stator_json *value, void *to)
 {
 	(void)to;
-	if (value->kind != STATOR_JSON_STRING ||
-	    !stator__slice_is(value->text, "frozen"))
-		complain(r, path, "\"frozen\"", value);
+	if (value->kind == STATOR_JSON_STRING &&
+	    stator__slice_is(value->text, "image"))
+		problem(r, value,
+			stator__arena_format(r->arena,
+					     "%s: \"image\" is not built yet; "
+					     "take \"frozen\"",
+					     path));
+	else if (value->kind != STATOR_JSON_STRING ||
+		 !stator__slice_is(value->text, "frozen"))
+		complain(r, path, "\"frozen\" or \"image\"", value);
 }
 
 static void
@@ -258,11 +298,20 @@ read_storages(reader *r, const char *path, const stator_json *value, void *to)
 	*(const stator_json **)to = value;
 }
 
+/* The byte that the message of the parser ends with. */
+static size_t
+json_error_place(const char *message)
+{
+	const char *at = strstr(message, " at byte ");
+
+	return at ? (size_t)strtoul(at + 9, NULL, 10) - 1 : 0;
+}
+
 void
 stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 			const char *path, stator_problems *problems)
 {
-	reader r = {arena, path, problems};
+	reader r = {arena, path, {NULL, 0}, problems};
 	const member members[] = {
 		{"app", read_string, &d->app},
 		{"version", read_string, &d->version},
@@ -276,7 +325,6 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		{"packages", read_packages, &d->packages},
 	};
 	stator_json *json;
-	stator_slice text;
 	stator_error err;
 
 	*d = (stator_descriptor){
@@ -286,10 +334,12 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		.query_engines = 2,
 		.limits = {64u << 20, 1000, 100000, 16777216},
 	};
-	if (stator__file_read(arena, path, &text) == ENOENT)
+	if (stator__file_read(arena, path, &r.text) == ENOENT)
 		return;
-	if (stator__json_parse(arena, text.data, text.size, &json, &err)) {
-		stator__problem(problems, path, 1, 1, "%s", err.msg);
+	if (stator__json_parse(arena, r.text.data, r.text.size, &json, &err)) {
+		stator_json at = {.end = json_error_place(err.msg)};
+
+		problem(&r, &at, err.msg);
 		return;
 	}
 	read_object(&r, "", json, members, STATOR_COUNT(members));
@@ -305,7 +355,7 @@ stator__descriptor_limits(const stator_descriptor *d, const char *package)
 	const stator_json *given = p ? stator__json_get(p, "limits") : NULL;
 	stator_problems none = {0};
 	stator_arena arena = {0};
-	reader r = {&arena, "", &none};
+	reader r = {&arena, "", {NULL, 0}, &none};
 
 	if (given)
 		read_limits(&r, "", given, &limits);

@@ -12,6 +12,7 @@
 /* A folder below pkg/ that has files. */
 typedef struct found_package {
 	const char *path; /* below pkg/, "github.com/x/restaurant" */
+	const char *folder;
 	stator_module *modules;
 	size_t module_count, module_cap;
 	const char *library; /* storages-<version>.so, the newest */
@@ -111,7 +112,7 @@ find_packages(loading *l, const char *folder, const char *path)
 {
 	stator_arena *arena = &l->version->arena;
 	size_t count, folders = 0, files = 0;
-	found_package p = {.path = path};
+	found_package p = {.path = path, .folder = folder};
 	const char **names;
 	bool schema;
 
@@ -120,6 +121,10 @@ find_packages(loading *l, const char *folder, const char *path)
 	if (!schema && (files || folders == 0) && *path)
 		stator__problem(l->problems, folder, 1, 1,
 				"the package has no .vsql file");
+	if (strcmp(path, "sys") == 0)
+		stator__problem(l->problems, folder, 1, 1,
+				"sys is the package of the host; take another "
+				"name");
 	if (schema && !*path)
 		stator__problem(l->problems, folder, 1, 1,
 				"schema files belong into a folder of pkg, "
@@ -184,6 +189,7 @@ assign_files(loading *l)
 				&v->arena, p->modules,
 				p->module_count * sizeof(*p->modules));
 			v->files[i].module_count = p->module_count;
+			v->files[i].folder = p->folder;
 		}
 }
 
@@ -302,6 +308,56 @@ close_plugins(loading *l)
 
 /* Loading ----------------------------------------------------------------------- */
 
+/* Names in the descriptor must be those of the schema. */
+static void
+check_names(loading *l, const char *image)
+{
+	const stator_version *v = l->version;
+	const stator_json *packages = v->descriptor.packages;
+	const stator_json *storages = v->descriptor.storages;
+	const char *file = stator__arena_format(&l->version->arena,
+						"%s/descriptor.json", image);
+
+	for (const stator_json *c = packages ? packages->first : NULL; c;
+	     c = c->next) {
+		size_t i = 0;
+
+		while (i < v->def->package_count &&
+		       !stator__slice_is(c->name, v->def->packages[i].name))
+			i++;
+		if (i == v->def->package_count)
+			stator__problem(l->problems, file, 1, 1,
+					"packages.%.*s: there is no such "
+					"package",
+					(int)c->name.size,
+					(const char *)c->name.data);
+	}
+	for (const stator_json *c = storages ? storages->first : NULL; c;
+	     c = c->next) {
+		size_t i = 0;
+
+		while (i < v->def->storage_count &&
+		       !stator__slice_is(c->name, v->def->storages[i].name))
+			i++;
+		if (i == v->def->storage_count)
+			stator__problem(l->problems, file, 1, 1,
+					"storages.%.*s: there is no such "
+					"storage",
+					(int)c->name.size,
+					(const char *)c->name.data);
+	}
+}
+
+/* Syntax of every module, also of those that nothing requires. */
+static void
+check_modules(loading *l)
+{
+	for (size_t i = 0; i < l->package_count; i++)
+		for (size_t k = 0; k < l->packages[i].module_count; k++)
+			stator__lua_check(&l->packages[i].modules[k],
+					  l->problems);
+}
+
 static void
 build(loading *l, const char *image)
 {
@@ -312,8 +368,10 @@ build(loading *l, const char *image)
 	if (l->source_count == 0)
 		return;
 	v->def = stator__def_compile(l->sources, l->source_count, l->problems);
+	check_modules(l);
 	if (v->def == NULL)
 		return;
+	check_names(l, image);
 	name_app(v, image);
 	assign_files(l);
 	if (v->opts->purpose == STATOR_TO_READ) {

@@ -19,7 +19,7 @@ view_of(stator_io *io, int64_t wsid, stator_error *err)
 	stator_partition *p;
 	stator_view *view;
 
-	if (wsid == io->run.wsid || app->partition_count == 1)
+	if (wsid == io->run.wsid)
 		return &w->view;
 	if (wsid <= 0) {
 		stator__fail(err, STATOR_EXTENSION_FAILED,
@@ -89,6 +89,7 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 		.kinds = STATOR_EVERYONE,
 		.limits = stator__descriptor_limits(
 			&v->descriptor, v->def->packages[package].name),
+		.folder = v->files[package].folder,
 		.modules = v->files[package].modules,
 		.module_count = v->files[package].module_count,
 		.builtins = v->opts->builtins,

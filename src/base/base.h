@@ -58,6 +58,8 @@ void *stator__arena_copy(stator_arena *arena, const void *data, size_t size);
 char *stator__arena_str(stator_arena *arena, const char *data, size_t size);
 char *stator__arena_format(stator_arena *arena, const char *format, ...)
 	STATOR_PRINTF(2, 3);
+/* Bytes that are in use. */
+size_t stator__arena_size(const stator_arena *arena);
 /* Whether these bytes were allocated there. */
 bool stator__arena_owns(const stator_arena *arena, const void *data,
 			size_t size);
@@ -128,6 +130,8 @@ bool stator__slice_is(stator_slice a, const char *s);
 int stator__slice_cmp(stator_slice a, stator_slice b);
 
 bool stator__utf8_valid(const void *data, size_t size);
+/* The text with "?" for what is not UTF-8, to `out`, of the same size. */
+size_t stator__utf8_scrub(char *out, const char *text, size_t size);
 /* Whether `s` is "package.Name". */
 bool stator__qname_valid(const void *data, size_t size);
 size_t stator__base64_size(size_t size);

@@ -20,6 +20,7 @@ typedef struct reader {
 	size_t depth;
 	stator_slice name;
 	bool too_deep;
+	yajl_handle yajl;
 } reader;
 
 static stator_json *
@@ -29,6 +30,7 @@ add(reader *r, stator_json_kind kind)
 	stator_json *parent = r->depth ? r->open[r->depth - 1] : NULL;
 
 	node->kind = kind;
+	node->end = yajl_get_bytes_consumed(r->yajl);
 	node->name = r->name;
 	r->name = stator__slice(NULL, 0);
 	if (parent == NULL) {
@@ -162,39 +164,51 @@ arena_no_free(void *ctx, void *p)
 	(void)p;
 }
 
-/*
- * Rationale: yajl turns the half of a surrogate pair into "?". A text that
- * would change on the way in is refused instead.
- */
-static bool
-lone_surrogate(const char *s, size_t size)
+static unsigned long
+unit_at(const char *s, const char *end)
 {
-	for (size_t i = 0; i + 6 <= size; i++) {
-		char hex[5] = {0};
-		unsigned long unit;
+	char hex[5] = {0};
 
-		if (s[i] != '\\')
-			continue;
-		if (s[i + 1] != 'u') {
-			i++;
+	if (end - s < 6 || s[0] != '\\' || s[1] != 'u')
+		return 0;
+	memcpy(hex, s + 2, 4);
+	return strtoul(hex, NULL, 16);
+}
+
+/*
+ * Rationale: yajl turns the half of a surrogate pair into "?", and the text
+ * would change on the way in. Here it becomes bytes that are not UTF-8, which
+ * whoever wants the text refuses, with its path.
+ */
+static const char *
+mark_halves(stator_arena *arena, const char *text, size_t *size)
+{
+	char *copy = stator__arena_alloc(arena, *size), *out = copy;
+	const char *end = text + *size;
+
+	for (const char *p = text; p < end;) {
+		unsigned long unit = unit_at(p, end), next;
+
+		if (unit >= 0xd800 && unit <= 0xdfff) {
+			next = unit <= 0xdbff ? unit_at(p + 6, end) : 0;
+			if (next >= 0xdc00 && next <= 0xdfff) {
+				memcpy(out, p, 12);
+				out += 12;
+				p += 12;
+			} else {
+				*out++ = (char)0xed;
+				*out++ = (char)(0x80 | (unit >> 6 & 0x3f));
+				*out++ = (char)(0x80 | (unit & 0x3f));
+				p += 6;
+			}
 			continue;
 		}
-		memcpy(hex, s + i + 2, 4);
-		unit = strtoul(hex, NULL, 16);
-		if (unit < 0xd800 || unit > 0xdfff) {
-			i += 5;
-			continue;
-		}
-		if (unit > 0xdbff || i + 12 > size || s[i + 6] != '\\' ||
-		    s[i + 7] != 'u')
-			return true;
-		memcpy(hex, s + i + 8, 4);
-		unit = strtoul(hex, NULL, 16);
-		if (unit < 0xdc00 || unit > 0xdfff)
-			return true;
-		i += 11;
+		if (*p == '\\' && p + 1 < end)
+			*out++ = *p++;
+		*out++ = *p++;
 	}
-	return false;
+	*size = (size_t)(out - copy);
+	return copy;
 }
 
 /* yajl's message in one line of lower case, without its trailing newline. */
@@ -228,6 +242,9 @@ stator__json_parse(stator_arena *arena, const char *text, size_t size,
 	yajl_handle yajl = yajl_alloc(&callbacks, &memory, &r);
 	int code = STATOR_OK;
 
+	if (memmem(text, size, "\\u", 2))
+		text = mark_halves(arena, text, &size);
+	r.yajl = yajl;
 	yajl_config(yajl, yajl_dont_validate_strings, 1);
 	if (yajl_parse(yajl, (const unsigned char *)text, size) !=
 	    yajl_status_ok)
@@ -238,9 +255,6 @@ stator__json_parse(stator_arena *arena, const char *text, size_t size,
 	else if (yajl_complete_parse(yajl) != yajl_status_ok || r.root == NULL)
 		code = stator__fail(err, STATOR_BAD_REQUEST,
 				    "not JSON: the text ends too early");
-	else if (memchr(text, '\\', size) && lone_surrogate(text, size))
-		code = stator__fail(err, STATOR_BAD_REQUEST,
-				    "not JSON: half of a surrogate pair");
 	yajl_free(yajl);
 	*out = r.root;
 	return code;

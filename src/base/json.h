@@ -22,6 +22,7 @@ typedef struct stator_json {
 	bool boolean;
 	stator_slice name;	   /* in an object */
 	stator_slice text;	   /* of a string or a number */
+	size_t end;		   /* offset behind it, or behind its bracket */
 	size_t count;		   /* of children */
 	struct stator_json *first; /* child */
 	struct stator_json *last;

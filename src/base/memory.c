@@ -93,6 +93,17 @@ stator__arena_refill(stator_arena *arena, size_t size)
 	return block->data;
 }
 
+size_t
+stator__arena_size(const stator_arena *arena)
+{
+	const stator_arena_block *b = arena->block;
+	size_t size = b ? (size_t)(arena->at - b->data) : 0;
+
+	for (b = b ? b->older : NULL; b; b = b->older)
+		size += b->size;
+	return size;
+}
+
 bool
 stator__arena_owns(const stator_arena *arena, const void *data, size_t size)
 {

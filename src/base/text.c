@@ -73,6 +73,26 @@ stator__utf8_valid(const void *data, size_t size)
 	return true;
 }
 
+size_t
+stator__utf8_scrub(char *out, const char *text, size_t size)
+{
+	char *start = out;
+
+	for (size_t i = 0; i < size;) {
+		size_t n = utf8_sequence((const uint8_t *)text + i, size - i);
+
+		if (n == 0) {
+			*out++ = '?';
+			i++;
+			continue;
+		}
+		memcpy(out, text + i, n);
+		out += n;
+		i += n;
+	}
+	return (size_t)(out - start);
+}
+
 static size_t
 identifier(const char *s, size_t size)
 {
@@ -208,17 +228,29 @@ distance(const char *a, size_t an, const char *b, size_t bn)
 	return row[bn];
 }
 
+/* What is left of a name behind its package. */
+static size_t
+local_size(const char *name, size_t size)
+{
+	const char *dot = memchr(name, '.', size);
+
+	return dot ? size - (size_t)(dot + 1 - name) : size;
+}
+
 const char *
 stator__guess(const char *name, size_t size, const char *const *names,
 	      size_t count)
 {
-	size_t best = size / 3 + 1;
+	size_t letters = local_size(name, size);
+	size_t best = (letters + 2) / 3;
 	const char *guess = NULL;
 
 	for (size_t i = 0; i < count; i++) {
 		size_t d = distance(name, size, names[i], strlen(names[i]));
 
-		if (d <= best && (guess == NULL || d < best)) {
+		if (d == 0 && memcmp(name, names[i], size) == 0)
+			continue;
+		if (d < letters && d <= best && (guess == NULL || d < best)) {
 			best = d;
 			guess = names[i];
 		}

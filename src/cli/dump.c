@@ -16,9 +16,9 @@ on_line(void *ctx, const char *json, size_t size)
 static int
 read_options(stator_dump_opts *opts, const char *wsid, const char *partition)
 {
-	if (wsid && !cli_number("--wsid", wsid, 1, INT64_MAX, &opts->wsid))
+	if (wsid && !cli_number("dump: --wsid", wsid, 1, INT64_MAX, &opts->wsid))
 		return EXIT_USAGE;
-	if (partition && !cli_number("--partition", partition, 0, 65535,
+	if (partition && !cli_number("dump: --partition", partition, 0, 65535,
 				     &opts->partition))
 		return EXIT_USAGE;
 	return EXIT_FINE;
@@ -46,7 +46,9 @@ run(int argc, char **argv)
 	opts.what = words[1];
 	opts.entity = count > 2 ? words[2] : NULL;
 	if (stator_dump(words[0], data, &opts, on_line, stdout, &err))
-		return cli_fail(EXIT_WRONG, "dump: %s", err.msg);
+		return cli_fail(err.code == STATOR_INVALID ? EXIT_USAGE
+							   : EXIT_WRONG,
+				"dump: %s", err.msg);
 	return fflush(stdout) ? cli_fail(EXIT_WRONG, "dump: cannot write")
 			      : EXIT_FINE;
 }

@@ -270,7 +270,7 @@ run(int argc, char **argv)
 		return EXIT_USAGE;
 	if (count == 0 || args.data == NULL)
 		return cli_fail(EXIT_USAGE, "run: needs IMAGE and --data DIR");
-	if (args.partitions && !cli_number("--partitions", args.partitions, 1,
+	if (args.partitions && !cli_number("run: --partitions", args.partitions, 1,
 					   65535, &partitions))
 		return EXIT_USAGE;
 	return start(&args, (uint32_t)partitions);

@@ -25,6 +25,7 @@ typedef struct stator_engine_env {
 	uint32_t package; /* index in the definition */
 	uint32_t kinds;	  /* mask of the extensions that it will run */
 	stator_limits limits;
+	const char *folder; /* of the package, for messages */
 	const stator_module *modules;
 	size_t module_count;
 	const stator_builtin *builtins;
@@ -59,6 +60,9 @@ struct stator_engine {
 
 extern const stator_engine_ops stator__engine_lua;
 extern const stator_engine_ops stator__engine_builtin;
+
+/* Whether a module is Lua text; what is wrong is added to the problems. */
+void stator__lua_check(const stator_module *module, stator_problems *problems);
 
 /* The engine called `name`, or NULL. */
 const stator_engine_ops *stator__engine_find(const char *name);

@@ -261,6 +261,10 @@ intent_id(const stator_changes *ch, stator_wish *w, int64_t *id,
 				    "65535");
 	}
 	stator__row_int(&w->base, STATOR_SYS_ID, id);
+	if (stator__row_int(&w->key, STATOR_KEY_WSID + 1, &wsid) && wsid != *id)
+		return stator__fail(err, STATOR_EXTENSION_FAILED,
+				    "update: the row is that of record %lld",
+				    (long long)*id);
 	return STATOR_OK;
 }
 
@@ -452,6 +456,14 @@ check_target(const stator_field *f, const stator_type *type, int64_t id,
 				 type->name);
 }
 
+static bool
+is_nested(const stator_type *type)
+{
+	return type->kind == STATOR_TYPE_CRECORD ||
+	       type->kind == STATOR_TYPE_WRECORD ||
+	       type->kind == STATOR_TYPE_GRECORD;
+}
+
 /* A container is a nested table of the parent. */
 static int
 check_container(const stator_row *row, const stator_type *parent,
@@ -511,7 +523,7 @@ check_ref(stator_changes *ch, stator_row *row, uint32_t field,
 			return code;
 		type = target.type;
 	}
-	if (field == STATOR_SYS_PARENT && stator__type_is_stored(row->type))
+	if (field == STATOR_SYS_PARENT && is_nested(row->type))
 		return check_container(row, type, up, err);
 	return check_target(f, type, id, &path, err);
 }
@@ -553,12 +565,20 @@ stator__changes_resolve(const stator_changes *ch, stator_row *row)
 
 /* Rows to be stored ------------------------------------------------------------------ */
 
-static bool
-is_nested(const stator_type *type)
+/* A document stands for itself. */
+static int
+refuse_parent(const stator_cud *cud, stator_error *err)
 {
-	return type->kind == STATOR_TYPE_CRECORD ||
-	       type->kind == STATOR_TYPE_WRECORD ||
-	       type->kind == STATOR_TYPE_GRECORD;
+	for (uint32_t i = STATOR_SYS_PARENT; i <= STATOR_SYS_CONTAINER; i++) {
+		const stator_field *f = &cud->row.type->fields[i];
+		stator_path path = {&cud->path, f->name, 0};
+
+		if (stator__row_at(&cud->row, f))
+			return stator__path_fail(&path, err, STATOR_VALIDATION,
+						 "%s is not nested",
+						 cud->row.type->name);
+	}
+	return STATOR_OK;
 }
 
 static int
@@ -596,6 +616,8 @@ make_stored(stator_changes *ch, stator_cud *cud, stator_error *err)
 	stator_row old;
 	int64_t unused;
 
+	if (!is_nested(cud->row.type) && refuse_parent(cud, err))
+		return STATOR_VALIDATION;
 	if (cud->is_new) {
 		stator_path parent = {&cud->path, "sys.ParentID", 0};
 
@@ -605,12 +627,6 @@ make_stored(stator_changes *ch, stator_cud *cud, stator_error *err)
 			return stator__path_fail(
 				&parent, err, STATOR_VALIDATION,
 				"missing: the record that it is nested in");
-		/* The event's copy says that it is new. */
-		stator__build(&b, arena_of(ch), cud->row.type);
-		for (uint32_t i = 0; i < cud->row.type->field_count; i++)
-			stator__build_copy(&b, i, &cud->row);
-		stator__build_int(&b, STATOR_SYS_IS_NEW, 1, NULL);
-		cud->row = stator__build_done(&b);
 	} else {
 		int code = latest(ch, cud, &old, err);
 
@@ -618,6 +634,12 @@ make_stored(stator_changes *ch, stator_cud *cud, stator_error *err)
 			return code;
 		cud->stored = stator__row_merge(arena_of(ch), &old, &cud->row);
 	}
+	/* The event's copy says whether it is new. */
+	stator__build(&b, arena_of(ch), cud->row.type);
+	for (uint32_t i = 0; i < cud->row.type->field_count; i++)
+		stator__build_copy(&b, i, &cud->row);
+	stator__build_int(&b, STATOR_SYS_IS_NEW, cud->is_new, NULL);
+	cud->row = stator__build_done(&b);
 	return check_row(&cud->stored, &cud->path, err);
 }
 

@@ -303,9 +303,14 @@ find_type(dump *d, stator_error *err)
 	if (d->type && (view ? d->type->kind == STATOR_TYPE_VIEW
 			     : stator__type_is_stored(d->type)))
 		return STATOR_OK;
+	if (d->type && strcmp(d->type->name, name) == 0)
+		return stator__fail(err, STATOR_NOT_FOUND,
+				    "%s is not a %s that is stored", name,
+				    view ? "view" : "table");
 	all = stator__arena_alloc(&d->arena, def->type_count * sizeof(*all));
 	for (size_t i = 0; i < def->type_count; i++)
-		if ((def->types[i]->kind == STATOR_TYPE_VIEW) == view)
+		if (view ? def->types[i]->kind == STATOR_TYPE_VIEW
+			 : stator__type_is_stored(def->types[i]))
 			all[count++] = def->types[i]->name;
 	guess = stator__guess(name, strlen(name), all, count);
 	return stator__fail(err, STATOR_NOT_FOUND, "no %s is called %s%s%s%s",
@@ -323,7 +328,7 @@ dump_app(dump *d, stator_error *err)
 	if (code)
 		return code;
 	if (only >= (int64_t)d->app->partition_count)
-		return stator__fail(err, STATOR_INVALID,
+		return stator__fail(err, STATOR_NOT_FOUND,
 				    "there is no partition %lld; there are %u, "
 				    "from 0",
 				    (long long)only, d->app->partition_count);

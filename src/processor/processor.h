@@ -48,7 +48,6 @@ void stator__reply_send(stator_request *r);
 typedef struct stator_rows {
 	stator_row *items;
 	size_t count, cap;
-	uint64_t bytes;
 } stator_rows;
 
 /* Running ---------------------------------------------------------------------- */
@@ -120,7 +119,7 @@ void stator__number_put(stator_map *map, stator_slice key, int64_t value);
 /* The next PLog offset of the partition is kept under this name. */
 #define STATOR_META_PLOG "plog"
 
-/* Puts the rows that sys.Result gets into `rows`, within the limit of bytes. */
+/* Puts the rows that sys.Result gets into `rows`. */
 void stator__rows_collect(stator_rows *rows, stator_state *state);
 
 /* Records and their IDs --------------------------------------------------------- */

@@ -17,10 +17,15 @@ names_kind(uint32_t id, const stator_type *type)
 		{"sys.WSingleton", STATOR_TYPE_WDOC},
 		{"sys.GDoc", STATOR_TYPE_GDOC},
 		{"sys.ODoc", STATOR_TYPE_ODOC},
+		/* Documents are records too. */
 		{"sys.CRecord", STATOR_TYPE_CRECORD},
+		{"sys.CRecord", STATOR_TYPE_CDOC},
 		{"sys.WRecord", STATOR_TYPE_WRECORD},
+		{"sys.WRecord", STATOR_TYPE_WDOC},
 		{"sys.GRecord", STATOR_TYPE_GRECORD},
+		{"sys.GRecord", STATOR_TYPE_GDOC},
 		{"sys.ORecord", STATOR_TYPE_ORECORD},
+		{"sys.ORecord", STATOR_TYPE_ODOC},
 	};
 
 	for (size_t i = 0; i < STATOR_COUNT(bases); i++)

@@ -50,6 +50,7 @@ check_members(stator_request *r, stator_error *err)
 	static const char *const known[] = {"id",    "wsid", "command",
 					    "query", "args", "unlogged",
 					    "cuds"};
+	unsigned seen = 0;
 
 	for (const stator_json *c = r->json->first; c; c = c->next) {
 		size_t i = 0;
@@ -58,8 +59,14 @@ check_members(stator_request *r, stator_error *err)
 		while (i < STATOR_COUNT(known) &&
 		       !stator__slice_is(c->name, known[i]))
 			i++;
-		if (i < STATOR_COUNT(known))
+		if (i < STATOR_COUNT(known)) {
+			if (seen & 1u << i)
+				return stator__fail(err, STATOR_BAD_REQUEST,
+						    "%s: given twice",
+						    known[i]);
+			seen |= 1u << i;
 			continue;
+		}
 		guess = stator__guess(c->name.data, c->name.size, known,
 				      STATOR_COUNT(known));
 		return stator__fail(err, STATOR_BAD_REQUEST,
@@ -102,6 +109,19 @@ read_members(stator_request *r, stator_error *err)
 	return STATOR_OK;
 }
 
+/* Whether all text in a tree can be sent back. */
+static bool
+is_utf8(const stator_json *json)
+{
+	if (!stator__utf8_valid(json->text.data, json->text.size) ||
+	    !stator__utf8_valid(json->name.data, json->name.size))
+		return false;
+	for (const stator_json *c = json->first; c; c = c->next)
+		if (!is_utf8(c))
+			return false;
+	return true;
+}
+
 stator_request *
 stator__request_new(const char *text, size_t size, stator_error *err)
 {
@@ -121,6 +141,12 @@ stator__request_new(const char *text, size_t size, stator_error *err)
 	}
 	r->json = json;
 	r->id = stator__json_get(json, "id");
+	if (r->id && !is_utf8(r->id)) {
+		r->id = NULL;
+		stator__fail(err, STATOR_BAD_REQUEST,
+			     "id: text that is not UTF-8");
+		return r;
+	}
 	if (read_members(r, err) == STATOR_OK)
 		err->code = STATOR_OK;
 	return r;
@@ -157,19 +183,17 @@ stator__reply_end(stator_json_out *out)
 void
 stator__reply_error(stator_request *r, int64_t status, const stator_error *err)
 {
-	size_t size = strlen(err->msg);
+	char text[sizeof(err->msg)];
+	size_t size = stator__utf8_scrub(text, err->msg, strlen(err->msg));
 	stator_json_out out;
 
-	/* Text of an extension may have been cut inside of a character. */
-	while (size && !stator__utf8_valid(err->msg, size))
-		size--;
 	stator__reply_begin(&out, r, status);
 	stator__json_name(&out, "error");
 	stator__json_begin(&out, '{');
 	stator__json_name(&out, "code");
 	stator__json_cstring(&out, stator__status_name(err->code));
 	stator__json_name(&out, "message");
-	stator__json_string(&out, err->msg, size);
+	stator__json_string(&out, text, size);
 	stator__json_end(&out, '}');
 	stator__reply_end(&out);
 }

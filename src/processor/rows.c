@@ -9,13 +9,8 @@ static int
 on_result(stator_io *io, const stator_row *row, stator_error *err)
 {
 	stator_rows *rows = io->result_ctx;
-	stator_state *state = (stator_state *)io;
 
-	rows->bytes += row->size;
-	if (rows->bytes > state->limits.bytes)
-		return stator__fail(err, STATOR_BYTES_LIMIT,
-				    "limit of %llu bytes returned exceeded",
-				    (unsigned long long)state->limits.bytes);
+	(void)err;
 	STATOR_GROW(rows->items, rows->count, rows->cap);
 	rows->items[rows->count++] = *row;
 	return STATOR_OK;
@@ -25,7 +20,6 @@ void
 stator__rows_collect(stator_rows *rows, stator_state *state)
 {
 	rows->count = 0;
-	rows->bytes = 0;
 	state->io.on_result = on_result;
 	state->io.result_ctx = rows;
 }

@@ -297,7 +297,11 @@ store_write(const stator_run *run, int64_t wsid, stator_slice key,
 	if (io->writes == NULL)
 		return stator__fail(err, STATOR_INVALID,
 				    "put and del are for apply only");
-	if (wsid < 0 || (uint64_t)wsid % io->partitions != run->partition)
+	if (wsid <= 0)
+		return stator__fail(err, STATOR_EXTENSION_FAILED,
+				    "WSID: expected a workspace, found %lld",
+				    (long long)wsid);
+	if ((uint64_t)wsid % io->partitions != run->partition)
 		return stator__fail(
 			err, STATOR_NOT_SUPPORTED,
 			"workspace %lld is of partition %u, this run of "

@@ -91,20 +91,20 @@ check_operations(const stator_storage_decl *decl, const stator_storage *s,
 
 /* Rationale: a storage that sys.vsql declares but no plugin brings is an error
  * only for who uses it; so every schema may name the whole of sys. */
-static bool
-is_used(const stator_def *def, const char *storage)
+static const stator_ext *
+user_of(const stator_def *def, const char *storage)
 {
 	for (size_t i = 0; i < def->ext_count; i++) {
 		const stator_ext *ext = &def->exts[i];
 
 		for (size_t k = 0; k < ext->state_count; k++)
 			if (strcmp(ext->state[k].storage, storage) == 0)
-				return true;
+				return ext;
 		for (size_t k = 0; k < ext->intent_count; k++)
 			if (strcmp(ext->intents[k].storage, storage) == 0)
-				return true;
+				return ext;
 	}
-	return false;
+	return NULL;
 }
 
 static bool
@@ -137,11 +137,19 @@ bind(stator_registry *r, const stator_def *def,
 	b->decl = decl;
 	b->storage = find_storage(r, decl, &b->plugin);
 	if (b->storage == NULL) {
-		if (!is_sys(decl) || is_used(def, decl->name))
+		const stator_ext *user = user_of(def, decl->name);
+
+		if (!is_sys(decl))
 			stator__problem(problems, decl->file, decl->line,
 					decl->col,
 					"no plugin registers the storage %s",
 					decl->name);
+		else if (user)
+			stator__problem(problems, user->file, user->line,
+					user->col,
+					"no plugin registers the storage %s, "
+					"which %s uses; see --plugin",
+					decl->name, user->name);
 		return;
 	}
 	b->space = stator__hash(decl->package, strlen(decl->package));

@@ -233,7 +233,7 @@ load_uniques(loader *l, stator_type *type)
 {
 	size_t count = push_list(l, "uniques");
 	stator_unique *uniques = stator__arena_zero(
-		&l->def->arena, (count + 1) * sizeof(*uniques));
+		&l->def->arena, (count + 2) * sizeof(*uniques));
 
 	for (size_t i = 0; i < count; i++) {
 		lua_rawgeti(l->L, -1, (int)i + 1);
@@ -243,6 +243,9 @@ load_uniques(loader *l, stator_type *type)
 		lua_pop(l->L, 1);
 	}
 	lua_pop(l->L, 1);
+	/* A singleton is unique by no field at all. */
+	if (stator__type_info(type)->singleton)
+		uniques[count++].name = "singleton";
 	type->uniques = uniques;
 	type->unique_count = (uint32_t)count;
 }

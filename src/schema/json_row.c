@@ -231,21 +231,6 @@ decode_member(decoder *d, stator_builder *b, const stator_json *member,
 	return decode_value(d, b, (uint32_t)i, member, &path);
 }
 
-static void
-put_default(stator_builder *b, uint32_t i)
-{
-	const stator_field *f = &b->type->fields[i];
-	const stator_checks *checks = f->checks;
-
-	if (f->kind == STATOR_FLOAT32 || f->kind == STATOR_FLOAT64)
-		stator__build_float(b, i, checks->real, NULL);
-	else if (f->kind == STATOR_STRING || f->kind == STATOR_BYTES ||
-		 f->kind == STATOR_QNAME)
-		stator__build_bytes(b, i, checks->text, NULL);
-	else
-		stator__build_int(b, i, checks->integer, NULL);
-}
-
 static int
 complete_object(decoder *d, stator_builder *b, const stator_path *path)
 {
@@ -255,14 +240,11 @@ complete_object(decoder *d, stator_builder *b, const stator_path *path)
 		return STATOR_OK;
 	for (uint32_t i = 0; i < type->field_count; i++) {
 		const stator_field *f = &type->fields[i];
-		const stator_checks *checks = f->checks;
 		stator_path at = {path, f->name, 0};
 
-		if (stator__build_has(b, i))
+		if (stator__build_has(b, i) || stator__build_default(b, i))
 			continue;
-		if (checks && checks->has_default)
-			put_default(b, i);
-		else if (f->required)
+		if (f->required)
 			return stator__path_fail(&at, d->err, STATOR_VALIDATION,
 						 "missing, it is NOT NULL");
 	}

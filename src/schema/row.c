@@ -409,6 +409,47 @@ stator__build_copy(stator_builder *b, uint32_t field, const stator_row *from)
 }
 
 bool
+stator__build_default(stator_builder *b, uint32_t field)
+{
+	const stator_field *f = &b->type->fields[field];
+	const stator_checks *checks = f->checks;
+
+	if (checks == NULL || !checks->has_default)
+		return false;
+	if (is_float_kind(f->kind))
+		stator__build_float(b, field, checks->real, NULL);
+	else if (is_text_kind(f->kind))
+		stator__build_bytes(b, field, checks->text, NULL);
+	else
+		stator__build_int(b, field, checks->integer, NULL);
+	return true;
+}
+
+stator_row
+stator__row_with_defaults(stator_arena *arena, const stator_row *row)
+{
+	const stator_type *type = row->type;
+	bool lacks = false;
+	stator_builder b;
+
+	for (uint32_t i = 0; i < type->field_count && !lacks; i++) {
+		const stator_checks *checks = type->fields[i].checks;
+
+		lacks = checks && checks->has_default &&
+			stator__row_at(row, &type->fields[i]) == NULL;
+	}
+	if (!lacks)
+		return *row;
+	stator__build(&b, arena, type);
+	for (uint32_t i = 0; i < type->field_count; i++)
+		if (stator__row_at(row, &type->fields[i]))
+			stator__build_copy(&b, i, row);
+		else
+			stator__build_default(&b, i);
+	return stator__build_done(&b);
+}
+
+bool
 stator__build_has(const stator_builder *b, uint32_t field)
 {
 	const stator_field *f = &b->type->fields[field];

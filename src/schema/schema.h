@@ -160,7 +160,12 @@ int stator__build_rows(stator_builder *b, uint32_t field,
 void stator__build_copy(stator_builder *b, uint32_t field,
 			const stator_row *from);
 bool stator__build_has(const stator_builder *b, uint32_t field);
+/* Puts the DEFAULT of a field, if it has one. */
+bool stator__build_default(stator_builder *b, uint32_t field);
 stator_row stator__build_done(stator_builder *b);
+/* The row, or one that has the defaults of what is null in it. */
+stator_row stator__row_with_defaults(stator_arena *arena,
+				     const stator_row *row);
 /* A new row: the fields of `over` in place of those of `base`. */
 stator_row stator__row_merge(stator_arena *arena, const stator_row *base,
 			     const stator_row *over);

@@ -2,16 +2,21 @@
  * handle.c: names of storages and entities to handles, and what each
  * extension may do with them.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "state/state.h"
 
+enum { NAME_MOST = 1024 };
+
+/* A name without a package is one of the own package. */
 static const char *
-full_name(stator_arena *arena, const char *name, const char *package)
+full_name(char *buffer, const char *name, const char *package)
 {
 	if (name == NULL || strchr(name, '.'))
 		return name;
-	return stator__arena_format(arena, "%s.%s", package, name);
+	snprintf(buffer, NAME_MOST, "%s.%s", package, name);
+	return buffer;
 }
 
 static stator_handle *
@@ -189,12 +194,13 @@ int
 stator__handle(stator_handles *hs, const char *storage, const char *entity,
 	       const char *package, stator_handle **out, stator_error *err)
 {
+	char storage_name[NAME_MOST], entity_name[NAME_MOST];
 	const stator_binding *b;
 	stator_handle *h;
 	int code;
 
-	storage = full_name(&hs->arena, storage, package);
-	entity = full_name(&hs->arena, entity, package);
+	storage = full_name(storage_name, storage, package);
+	entity = full_name(entity_name, entity, package);
 	h = find(hs, storage, entity);
 	if (h == NULL) {
 		b = stator__registry_find(hs->registry, storage);

@@ -30,7 +30,7 @@ stator__state_end(stator_state *st)
 	while (st->cursor_count)
 		stator__state_close(st, st->cursors[st->cursor_count - 1].cursor);
 	st->wish_count = 0;
-	st->rows_read = 0;
+	st->rows_read = st->bytes_returned = 0;
 	st->breach = 0;
 	st->io.event.data = st->io.argument.data = st->io.unlogged.data = NULL;
 	stator__arena_reset(&st->arena);
@@ -68,6 +68,15 @@ about(stator_state *st, const stator_handle *h, const stator_row *key,
 	return code;
 }
 
+void
+stator__state_breach(stator_state *st, const stator_error *err)
+{
+	if (st->breach)
+		return;
+	st->breach = err->code;
+	st->breach_error = *err;
+}
+
 /* Remembers a breach: no pcall makes it undone. */
 static int
 breach(stator_state *st, int code, stator_error *err, const char *what,
@@ -75,8 +84,7 @@ breach(stator_state *st, int code, stator_error *err, const char *what,
 {
 	stator__fail(err, code, "limit of %llu %s exceeded",
 		     (unsigned long long)limit, what);
-	st->breach = code;
-	st->breach_error = *err;
+	stator__state_breach(st, err);
 	return code;
 }
 
@@ -300,7 +308,7 @@ stator__state_next(stator_state *st, const stator_handle *h,
 		   stator_cursor *cursor, stator_row *key, stator_row *value,
 		   stator_error *err)
 {
-	int code = count_rows(st, 1, err);
+	int code = count_rows(st, 0, err);
 	int64_t entered;
 
 	if (code)
@@ -313,6 +321,8 @@ stator__state_next(stator_state *st, const stator_handle *h,
 		code = check_handed_out(st, h, value, h->use.value, err);
 	if (code == STATOR_OK)
 		code = check_handed_out(st, h, key, h->use.key, err);
+	if (code == STATOR_OK && (code = count_rows(st, 1, err)) != STATOR_OK)
+		return code;
 	if (code < 0)
 		return about(st, h, NULL, code, err);
 	if (code == STATOR_NONE)
@@ -338,11 +348,17 @@ stator__state_close(stator_state *st, stator_cursor *cursor)
 	}
 }
 
+/* Only sys.Result describes no fields: they are those of RETURNS. */
+static bool
+is_result(const stator_handle *h)
+{
+	return h->binding->storage->value_field_count == 0 && !h->use.entity;
+}
+
 const stator_type *
 stator__state_value_type(const stator_state *st, const stator_handle *h)
 {
-	/* Only sys.Result describes no fields: they are those of RETURNS. */
-	if (h->binding->storage->value_field_count == 0 && !h->use.entity)
+	if (is_result(h))
 		return st->ext->result;
 	return h->use.value;
 }
@@ -370,7 +386,9 @@ stator__state_intent(stator_state *st, const stator_handle *h,
 		*err = st->breach_error;
 		return st->breach;
 	}
-	if (st->wish_count >= st->limits.intents)
+	/* Rows of a query are bounded by their bytes. */
+	if (st->wish_count >= st->limits.intents &&
+	    !(st->ext->kind == STATOR_QUERY && is_result(h)))
 		return breach(st, STATOR_INTENTS_LIMIT, err, "intents",
 			      st->limits.intents);
 	if (stator__state_value_type(st, h) == NULL) {
@@ -404,6 +422,13 @@ stator__state_fill(stator_state *st, uint32_t intent, const stator_row *value,
 		row = stator__row_merge(&st->arena, &w->base, value);
 	else
 		row = keep(st, value);
+	if (w->is_new)
+		row = stator__row_with_defaults(&st->arena, &row);
+	if (is_result(w->handle))
+		st->bytes_returned += row.size;
+	if (st->bytes_returned > st->limits.bytes)
+		return breach(st, STATOR_BYTES_LIMIT, err, "bytes returned",
+			      st->limits.bytes);
 	w->value = row;
 	if (w->base.data && stator__wish_is_record(w))
 		return STATOR_OK;

@@ -68,7 +68,7 @@ struct stator_state {
 	size_t wish_count, wish_cap;
 	stator_open_cursor *cursors;
 	size_t cursor_count, cursor_cap;
-	uint64_t rows_read;
+	uint64_t rows_read, bytes_returned;
 	int64_t next_raw_id;
 	void *engine_run; /* the engine's, while it runs */
 	/* A limit was passed: the run has failed whatever it does next. */
@@ -79,6 +79,8 @@ struct stator_state {
 /* Begins a run of `ext`; `io` fields beyond the run are set by the caller. */
 void stator__state_begin(stator_state *st, const stator_ext *ext,
 			 int64_t wsid);
+/* The run has failed with this, whatever it does next. */
+void stator__state_breach(stator_state *st, const stator_error *err);
 /* Drops everything that the run has made. */
 void stator__state_end(stator_state *st);
 void stator__state_free(stator_state *st);

@@ -102,6 +102,11 @@ take_unique(const sys_plugin *sys, const stator_run *run,
 	if (code == STATOR_OK) {
 		memcpy(&other, holder.data, sizeof(other));
 		describe(type, &type->uniques[unique], names, sizeof(names));
+		if (other != id && type->uniques[unique].count == 0)
+			return sys->host->fail(
+				err, STATOR_UNIQUE,
+				"%s is a singleton, and record %lld is there",
+				type->name, (long long)other);
 		if (other != id)
 			return sys->host->fail(
 				err, STATOR_UNIQUE,

@@ -47,8 +47,9 @@ next(stator_cursor *base, stator_row *key, stator_row *value,
 	struct stator_builder *b;
 	int32_t code;
 
-	if (c->left-- <= 0 || c->at <= 0)
+	if (c->left <= 0 || c->at <= 0)
 		return STATOR_NONE;
+	c->left--;
 	code = c->sys->context->wlog(c->run, c->wsid, c->at, value, err);
 	if (code)
 		return code;

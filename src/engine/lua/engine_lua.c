@@ -39,6 +39,8 @@ struct lua_engine {
 	size_t batch_count, batch_cap;
 	open_cursor *cursors;
 	size_t cursor_count, cursor_cap;
+	const char **places; /* of functions, by extension */
+	stator_arena place_arena;
 	sigjmp_buf escape;
 };
 
@@ -52,6 +54,27 @@ failed(lua_engine *e, const stator_error *err)
 	return -1;
 }
 
+/* What the host keeps for a run counts as the run's memory does. */
+static bool
+out_of_memory(lua_engine *e, size_t more)
+{
+	uint64_t limit = e->env->limits.memory;
+	uint64_t used = e->run.cap * sizeof(stator_row) + e->run.out_cap + more;
+	stator_error err;
+
+	if (e->state)
+		used += stator__arena_size(&e->state->arena);
+	if (STATOR_LIKELY(used <= limit))
+		return false;
+	stator__fail(&err, STATOR_MEMORY_LIMIT,
+		     "limit of %llu bytes of memory exceeded",
+		     (unsigned long long)limit);
+	if (e->state)
+		stator__state_breach(e->state, &err);
+	failed(e, &err);
+	return true;
+}
+
 /* Handles may be made while no run is on; everything else may not. */
 static bool
 no_run(lua_engine *e)
@@ -59,7 +82,7 @@ no_run(lua_engine *e)
 	stator_error err;
 
 	if (STATOR_LIKELY(e->state != NULL))
-		return false;
+		return out_of_memory(e, 0);
 	stator__fail(&err, STATOR_EXTENSION_FAILED,
 		     "state can be used in a run only, not while the module "
 		     "loads");
@@ -67,29 +90,41 @@ no_run(lua_engine *e)
 	return true;
 }
 
-static void
+static int32_t
 api_grow_slots(lua_engine *e)
 {
 	size_t cap = e->run.cap;
 
+	if (e->L && out_of_memory(e, cap * sizeof(stator_row)))
+		return -1;
 	e->run.slots = stator__grow(e->run.slots, &cap, sizeof(stator_row));
 	e->run.cap = (uint32_t)cap;
+	return 0;
 }
 
-static void
+static int32_t
 api_grow_out(lua_engine *e, uint32_t size)
 {
 	uint64_t cap = (uint64_t)e->run.out_cap * 2 + size;
 
+	if (e->L && out_of_memory(e, (size_t)(cap - e->run.out_cap)))
+		return -1;
 	e->run.out = stator__realloc(e->run.out, cap);
 	e->run.out_cap = (uint32_t)cap;
+	return 0;
 }
 
+/* Slots that the host fills itself are bounded by the rows that are read. */
 static void
 add_slot(lua_engine *e, const stator_row *row)
 {
-	if (e->run.count == e->run.cap)
-		api_grow_slots(e);
+	if (e->run.count == e->run.cap) {
+		size_t cap = e->run.cap;
+
+		e->run.slots = stator__grow(e->run.slots, &cap,
+					    sizeof(stator_row));
+		e->run.cap = (uint32_t)cap;
+	}
 	e->run.slots[e->run.count++] = *row;
 }
 
@@ -272,7 +307,8 @@ api_intent(lua_engine *e, uint32_t handle, uint32_t size, double base)
 		if (base >= e->run.count)
 			return -1;
 		old = &e->run.slots[(uint32_t)base];
-		if (old->type != handle_at(e, handle)->use.value) {
+		if (old->data == NULL ||
+		    old->type != handle_at(e, handle)->use.value) {
 			stator__fail(&err, STATOR_EXTENSION_FAILED,
 				     "update: the row is not of %s",
 				     handle_at(e, handle)->use.entity);
@@ -486,6 +522,29 @@ report_line(const lua_engine *e, stator_problems *problems,
 	return false;
 }
 
+void
+stator__lua_check(const stator_module *m, stator_problems *problems)
+{
+	lua_State *L = luaL_newstate();
+	const char *text = m->text.data, *message;
+	char *rest;
+	long line;
+
+	if (m->text.size && text[0] == '\033') {
+		stator__problem(problems, m->file, 1, 1,
+				"bytecode is not taken; put the source here");
+	} else if (luaL_loadbuffer(L, text, m->text.size, "=")) {
+		/* ":3: text" */
+		message = lua_tostring(L, -1);
+		message += *message == ':';
+		line = strtol(message, &rest, 10);
+		if (strncmp(rest, ": ", 2) == 0)
+			message = rest + 2;
+		stator__problem(problems, m->file, (int)line, 1, "%s", message);
+	}
+	lua_close(L);
+}
+
 /* "restaurant.NewOrder: text" is about where that was declared. */
 static bool
 report_extension(const lua_engine *e, stator_problems *problems,
@@ -514,11 +573,30 @@ report(const lua_engine *e, stator_problems *problems, const char *message)
 	    !report_extension(e, problems, message))
 		stator__problem(problems,
 				e->env->module_count ? e->env->modules[0].file
+				: e->env->folder     ? e->env->folder
 						     : package_name(e),
 				1, 1, "%s", message);
 }
 
-/* Stack when booted: the run function, the finish function, the problems. */
+/* Where the functions of extensions begin, "shop/shop.lua:5: ". */
+static void
+note_places(lua_engine *e)
+{
+	stator__arena_reset(&e->place_arena);
+	for (size_t i = 0; i < e->env->def->ext_count; i++) {
+		const char *place;
+		size_t size;
+
+		lua_rawgeti(e->L, 2, (int)i + 1);
+		place = lua_tolstring(e->L, -1, &size);
+		e->places[i] = place ? stator__arena_str(&e->place_arena,
+							 place, size)
+				     : "";
+		lua_pop(e->L, 1);
+	}
+}
+
+/* Stack when booted: the run function, the places, the problems. */
 static int
 enter_boot(lua_engine *e, void *ctx)
 {
@@ -533,7 +611,9 @@ enter_boot(lua_engine *e, void *ctx)
 	lua_pushcfunction(e->L, boot);
 	lua_pushlightuserdata(e->L, e);
 	if (lua_pcall(e->L, 1, 3, 0)) {
-		report(e, result->problems, lua_tostring(e->L, -1));
+		const char *message = lua_tostring(e->L, -1);
+
+		report(e, result->problems, message ? message : "fails to load");
 		return STATOR_IMAGE;
 	}
 	count = lua_objlen(e->L, 3);
@@ -542,7 +622,8 @@ enter_boot(lua_engine *e, void *ctx)
 		report(e, result->problems, lua_tostring(e->L, -1));
 		lua_pop(e->L, 1);
 	}
-	lua_settop(e->L, 2);
+	note_places(e);
+	lua_settop(e->L, 1);
 	return count ? STATOR_IMAGE : STATOR_OK;
 }
 
@@ -554,6 +635,8 @@ make_state(lua_engine *e, stator_problems *problems)
 
 	if (code == STATOR_MEMORY_LIMIT)
 		report(e, problems, "loading exceeds the memory limit");
+	else if (code && e->L)
+		drop_state(e);
 	return code;
 }
 
@@ -566,6 +649,8 @@ finit(stator_engine *engine)
 		lua_close(e->L);
 	stator__lua_arena_free(e->arena);
 	stator__handles_free(&e->handles);
+	stator__arena_free(&e->place_arena);
+	free(e->places);
 	free(e->run.slots);
 	free(e->run.out);
 	free(e->batch);
@@ -584,6 +669,7 @@ init(const stator_engine_env *env, stator_problems *problems)
 	e->handles.registry = env->registry;
 	e->handles.instances = env->instances;
 	e->run.base = 1;
+	e->places = stator__alloc((env->def->ext_count + 1) * sizeof(char *));
 	api_grow_slots(e);
 	api_grow_out(e, 4096);
 	e->arena = stator__lua_arena_new(env->limits.memory);
@@ -619,7 +705,7 @@ enter_run(lua_engine *e, void *ctx)
 		code = (int)lua_tointeger(e->L, -2);
 		stator__fail(call->err, code, "%s", lua_tostring(e->L, -1));
 	}
-	lua_settop(e->L, 2);
+	lua_settop(e->L, 1);
 	return code;
 }
 
@@ -664,8 +750,12 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *st,
 	code = guarded(e, enter_run, &call);
 	if (code == STATOR_MEMORY_LIMIT && e->L == NULL)
 		stator__fail(err, code,
-			     "limit of %llu bytes of memory exceeded",
+			     "%slimit of %llu bytes of memory exceeded",
+			     e->places[ext->index],
 			     (unsigned long long)e->env->limits.memory);
+	/* Nobody knows what such a run has left in its state. */
+	if (code == STATOR_MEMORY_LIMIT && e->L)
+		drop_state(e);
 	if (st->breach && code != STATOR_MEMORY_LIMIT) {
 		if (code != st->breach)
 			*err = st->breach_error;

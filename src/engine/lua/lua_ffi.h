@@ -57,9 +57,9 @@ typedef struct lua_api {
 	double (*raw_id)(lua_engine *e);
 	/* A type by its identifier, or NULL. */
 	const stator_type *(*type)(lua_engine *e, uint32_t id);
-	/* Room for one more slot, for `size` bytes in `out`. */
-	void (*grow_slots)(lua_engine *e);
-	void (*grow_out)(lua_engine *e, uint32_t size);
+	/* Room for one more slot, for `size` bytes in `out`; 0. */
+	int32_t (*grow_slots)(lua_engine *e);
+	int32_t (*grow_out)(lua_engine *e, uint32_t size);
 	/* "storage entity {key}" in `message`, for the key in `out`. */
 	void (*show)(lua_engine *e, uint32_t handle, uint32_t size);
 } lua_api;

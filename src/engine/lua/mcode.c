@@ -5,9 +5,13 @@
  * `maxmcode` as large there is never a second; traces fill it from its end
  * downwards; it begins with a link (next area, size), and behind that, where
  * unwinding through machine code is supported, stands the record that was
- * given to __register_frame.
+ * given to __register_frame. The state notes four words in a row: the area, two
+ * places in it, and its size; they stand in the first pages of the block that
+ * the state itself is in. Where they are not found the compiler is turned off:
+ * then there is nothing to release.
  */
 #include <lauxlib.h>
+#include <luajit.h>
 #include <sys/mman.h>
 
 #include "engine/lua/mcode.h"
@@ -30,27 +34,38 @@ struct link {
 	size_t size;
 };
 
+enum { NOTES = 16 * 1024 / sizeof(void *) };
+
+/* Where the state notes its area, or NULL. */
+static void **
+find_note(lua_State *L, void *area)
+{
+	void **word = (void **)L;
+
+	for (size_t i = 0; i < NOTES; i++)
+		if (word[i] == area && (uintptr_t)word[i + 3] == AREA)
+			return &word[i];
+	return NULL;
+}
+
 void
 stator__lua_mcode_init(lua_State *L, lua_mcode *code)
 {
 	uintptr_t address, end;
-	const struct link *link;
 
-	code->area = NULL;
+	code->noted = NULL;
 	if (luaL_loadbuffer(L, warm_up, sizeof(warm_up) - 1, "=warm_up"))
 		lua_error(L);
 	lua_call(L, 0, 2);
 	address = (uintptr_t)lua_tonumber(L, -2);
 	end = address + (uintptr_t)lua_tonumber(L, -1);
 	lua_pop(L, 2);
-	if (address == 0)
-		return;
-	end = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-	link = (const struct link *)(end - AREA);
-	if (link->next == NULL && link->size == AREA) {
-		code->area = (void *)(end - AREA);
-		code->size = AREA;
+	if (address) {
+		end = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+		code->noted = find_note(L, (void *)(end - AREA));
 	}
+	if (code->noted == NULL)
+		luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 }
 
 void __deregister_frame(void *begin) __attribute__((weak));
@@ -58,12 +73,14 @@ void __deregister_frame(void *begin) __attribute__((weak));
 void
 stator__lua_mcode_drop(lua_mcode *code)
 {
-	if (code->area == NULL)
+	char *area = code->noted ? *code->noted : NULL;
+
+	code->noted = NULL;
+	if (area == NULL)
 		return;
 #ifdef __x86_64__
 	if (__deregister_frame)
-		__deregister_frame((char *)code->area + sizeof(struct link));
+		__deregister_frame(area + sizeof(struct link));
 #endif
-	munmap(code->area, code->size);
-	code->area = NULL;
+	munmap(area, AREA);
 }

@@ -5,6 +5,8 @@
  *
  * A state is made to use one area of one size, and is warmed up once so that
  * the area is there; the address of the code of that first trace tells where.
+ * LuaJIT may free its area and take another later on: so the place is found
+ * where the state notes its area, and read again when it is dropped.
  */
 #ifndef STATOR_LUA_MCODE_H
 #define STATOR_LUA_MCODE_H
@@ -14,8 +16,7 @@
 #include "base/base.h"
 
 typedef struct lua_mcode {
-	void *area; /* NULL: no code is made for this state */
-	size_t size;
+	void **noted; /* where the state notes its area; NULL: it makes none */
 } lua_mcode;
 
 /* Sets up the one area; needs the standard libraries, may raise errors. */
