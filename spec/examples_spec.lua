@@ -128,7 +128,7 @@ describe("the demo of the restaurant", function()
   end)
 
   it("gives commands to copy", function()
-    assert.matches("stator run examples/restaurant --data", out, 1, true)
+    assert.matches(" run examples/restaurant --data", out, 1, true)
   end)
 
   it("has no colours and no line wider than 80 columns when it is not on a terminal", function()
