@@ -230,7 +230,7 @@ choose(dump *d, dump_row *row, stator_slice *prefix, stator_error *err)
 					    what);
 		p[0] = STATOR_SPACE_STORAGE;
 		stator__be32_put(p + 1, stator__hash("sys", 3));
-		p[SPACE] = view ? SYS_VIEW : SYS_RECORD;
+		p[SPACE] = view ? VIEW_LETTER : RECORD_LETTER;
 		size = SPACE + 1;
 		if (view) {
 			stator__be32_put(p + size, d->type->id);

@@ -217,6 +217,7 @@ give_order(stator_processor *p, void (*run)(stator_processor *p, void *ctx),
 
 	pthread_mutex_lock(&p->lock);
 	o.next = p->orders;
+	/* It is off the list again before this returns. */
 	p->orders = &o;
 	pthread_cond_signal(&p->wake);
 	while (!o.done)
@@ -395,7 +396,7 @@ void
 stator__processor_switch(stator_processor *p)
 {
 	stator_error err;
-	crew old;
+	crew old = {NULL};
 
 	give_order(p, change_crew, &old);
 	free_crew(&old);

@@ -17,10 +17,28 @@ typedef struct sys_plugin {
 	const stator_host_api *host;
 	const stator_store_api *store;
 	const stator_context_api *context;
+	const stator_row *configs; /* by SYS_... */
 } sys_plugin;
+
+/* The storages, in the order of the plugin. */
+enum {
+	SYS_RECORD,
+	SYS_VIEW,
+	SYS_UNIQ,
+	SYS_WLOG,
+	SYS_EVENT,
+	SYS_COMMAND_CONTEXT,
+	SYS_QUERY_CONTEXT,
+	SYS_RESULT,
+	SYS_RESPONSE,
+	SYS_LOGGER,
+	SYS_APP_SECRET,
+	SYS_COUNT
+};
 
 extern const stator_plugin stator__sys_plugin;
 
+extern const stator_storage stator__storage_app_secret;
 extern const stator_storage stator__storage_command_context;
 extern const stator_storage stator__storage_event;
 extern const stator_storage stator__storage_logger;
@@ -32,7 +50,7 @@ extern const stator_storage stator__storage_uniq;
 extern const stator_storage stator__storage_view;
 extern const stator_storage stator__storage_wlog;
 
-enum { SYS_RECORD = 'r', SYS_VIEW = 'v', SYS_UNIQUE = 'u' };
+enum { RECORD_LETTER = 'r', VIEW_LETTER = 'v', UNIQUE_LETTER = 'u' };
 
 /* The workspace of a key: its WSID, or that of the run. */
 int64_t stator__key_wsid(const sys_plugin *sys, const stator_run *run,

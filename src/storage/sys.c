@@ -27,7 +27,7 @@ stator__record_key(uint8_t *out, int64_t wsid, int64_t id)
 {
 	stator_slice key = {out, STATOR_RECORD_KEY};
 
-	out[0] = SYS_RECORD;
+	out[0] = RECORD_LETTER;
 	put_big_endian(out + 1, (uint64_t)wsid, 8);
 	put_big_endian(out + 9, (uint64_t)id, 8);
 	return key;
@@ -38,7 +38,7 @@ stator__view_key(uint8_t *out, uint32_t view, int64_t wsid)
 {
 	stator_slice key = {out, STATOR_VIEW_KEY};
 
-	out[0] = SYS_VIEW;
+	out[0] = VIEW_LETTER;
 	put_big_endian(out + 1, view, 4);
 	put_big_endian(out + 5, (uint64_t)wsid, 8);
 	return key;
@@ -78,7 +78,7 @@ stator__unique_key(const sys_plugin *sys, const stator_run *run,
 	size_t most = UNIQUE_PREFIX + row->size + 12ul * u->count;
 	uint8_t *start = sys->host->run_alloc(run, most), *p = start;
 
-	*p++ = SYS_UNIQUE;
+	*p++ = UNIQUE_LETTER;
 	put_big_endian(p, table->id, 4);
 	p[4] = (uint8_t)unique;
 	put_big_endian(p + 5, (uint64_t)wsid, 8);
@@ -106,12 +106,12 @@ init(const stator_host_api *host, const stator_row *configs, void **plugin,
 {
 	sys_plugin *sys = host->alloc(sizeof(*sys));
 
-	(void)configs;
 	if (sys == NULL)
 		return host->fail(err, STATOR_NO_MEMORY, "out of memory");
 	sys->host = host;
 	sys->store = host->get_ext("stator.store/1");
 	sys->context = host->get_ext("stator.context/1");
+	sys->configs = configs;
 	*plugin = sys;
 	return STATOR_OK;
 }
@@ -122,12 +122,18 @@ finit(void *plugin)
 	((sys_plugin *)plugin)->host->free(plugin);
 }
 
-static const stator_storage *const storages[] = {
-	&stator__storage_record,	  &stator__storage_view,
-	&stator__storage_uniq,		  &stator__storage_wlog,
-	&stator__storage_event,		  &stator__storage_command_context,
-	&stator__storage_query_context, &stator__storage_result,
-	&stator__storage_response,	  &stator__storage_logger,
+static const stator_storage *const storages[SYS_COUNT] = {
+	[SYS_RECORD] = &stator__storage_record,
+	[SYS_VIEW] = &stator__storage_view,
+	[SYS_UNIQ] = &stator__storage_uniq,
+	[SYS_WLOG] = &stator__storage_wlog,
+	[SYS_EVENT] = &stator__storage_event,
+	[SYS_COMMAND_CONTEXT] = &stator__storage_command_context,
+	[SYS_QUERY_CONTEXT] = &stator__storage_query_context,
+	[SYS_RESULT] = &stator__storage_result,
+	[SYS_RESPONSE] = &stator__storage_response,
+	[SYS_LOGGER] = &stator__storage_logger,
+	[SYS_APP_SECRET] = &stator__storage_app_secret,
 };
 
 const stator_plugin stator__sys_plugin = {
@@ -138,7 +144,7 @@ const stator_plugin stator__sys_plugin = {
 	.description = "the storages that come with Stator",
 	.flags = STATOR_CONCURRENT,
 	.storages = storages,
-	.storage_count = sizeof(storages) / sizeof(storages[0]),
+	.storage_count = SYS_COUNT,
 	.init = init,
 	.finit = finit,
 };
