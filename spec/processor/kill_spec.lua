@@ -78,7 +78,7 @@ end
 local function run_and_kill(image, data, folder, round)
   local requests, replies = folder .. "/requests", folder .. "/replies"
   write_requests(requests, round)
-  local ms = stator.sanitized and math.random(250, 550) or math.random(80, 230)
+  local ms = math.random(80, stator.sanitized and 260 or 230)
   stator.shell(([[
     cd %s
     luajit feeder.lua %s | sh -c 'echo $$ > pid; exec "$@"' run %s run %s --data %s > %s 2>&1 &
