@@ -109,10 +109,13 @@ stator__arena_owns(const stator_arena *arena, const void *data, size_t size)
 {
 	const char *p = data;
 
-	for (const stator_arena_block *b = arena->block; b; b = b->older)
-		if (p >= b->data && p <= b->data + b->size &&
-		    size <= (size_t)(b->data + b->size - p))
+	for (const stator_arena_block *b = arena->block; b; b = b->older) {
+		const char *end = b == arena->block ? arena->at
+						    : b->data + b->size;
+
+		if (p >= b->data && p <= end && size <= (size_t)(end - p))
 			return true;
+	}
 	return false;
 }
 

@@ -19,7 +19,7 @@ typedef struct cli_command {
 	int (*run)(int argc, char **argv);
 } cli_command;
 
-extern const cli_command cli_run, cli_check, cli_dump;
+extern const cli_command cli_run, cli_check, cli_dump, cli_plugin;
 
 /*
  * An option. With `value` alone it has one, with `count` too it may be given

@@ -9,7 +9,8 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_run, &cli_check, &cli_dump};
+static const cli_command *const commands[] = {&cli_run, &cli_check, &cli_dump,
+					     &cli_plugin};
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static const char help[] =

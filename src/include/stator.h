@@ -169,6 +169,30 @@ STATOR_API int stator_dump(const char *image, const char *data,
 			   stator_on_reply on_line, void *ctx,
 			   stator_error *err);
 
+/* Plugins ----------------------------------------------------------------- */
+
+/*
+ * Tries a plugin out: loads `file`, calls everything that it declares, with
+ * what is usual and what is not, and holds what comes back against
+ * stator_plugin.h. `on_line` is given lines of TAP; a "not ok" names the rule
+ * that was broken. `config_json` is an object with an object for each storage
+ * that is configured, or the configuration itself when there is one storage,
+ * or NULL. Each test runs in a process of its own, which
+ * a crash or a hang ends; so the caller had better have one thread. Returns
+ * how many tests failed. [any-thread]
+ */
+STATOR_API int stator_plugin_conform(const char *file, const char *config_json,
+				     stator_on_reply on_line, void *ctx);
+
+/*
+ * Says what a plugin is: its storages, their fields, operations, scopes and
+ * configuration, as lines for people or, `as_json`, one JSON object. OK, or
+ * STATOR_IMAGE when it cannot be loaded, and why. [any-thread]
+ */
+STATOR_API int stator_plugin_describe(const char *file, int as_json,
+				      stator_on_reply on_line, void *ctx,
+				      stator_error *err);
+
 /* State, for builtin extensions ------------------------------------------ */
 
 /* A key or the values of an intent, by field names. Lives until the run ends.

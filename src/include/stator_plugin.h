@@ -212,7 +212,7 @@ typedef struct stator_field_desc {
 
 /*
  * One run of an extension, as a storage sees it. Borrowed until the end of the
- * call it was passed to.
+ * run.
  */
 typedef struct stator_run {
 	uint32_t abi;
@@ -272,7 +272,9 @@ typedef struct stator_cursor {
 /*
  * A storage: what it is called, what its keys and values are, which
  * operations it has for whom, and the functions. All pointers are borrowed
- * until the plugin's `finit` has returned. `self` is what `attach` gave.
+ * until the plugin's `finit` has returned. `self` is what `attach` gave. A call
+ * has 4 seconds. NONE is an answer of `get` and of a cursor's `next` alone. An
+ * error of the host's functions is passed on.
  */
 typedef struct stator_storage {
 	uint32_t abi;
@@ -407,8 +409,8 @@ typedef struct stator_host_api {
 		__attribute__((format(printf, 3, 4)))
 #endif
 		;
-	/* Memory that the host counts. Caller frees with `free`.
-	 * [any-thread] */
+	/* Zeroed memory that the host counts, or NULL. Caller frees with
+	 * `free`. [any-thread] */
 	void *(*alloc)(size_t size);
 	void (*free)(void *p);
 	/* Memory that lives until the end of the run. [run] */

@@ -290,12 +290,17 @@ stator__state_read(stator_state *st, const stator_handle *h,
 	int64_t entered;
 	int code;
 
+	*cursor = NULL;
 	if (!allowed(st, h, STATOR_READ))
 		return refuse(st, h, key, STATOR_READ, err);
 	entered = enter(st, h, err);
 	code = s->read(h->instance->self, &st->io.run, &h->use, key, &opts,
 		       cursor, err);
 	code = leave(h, entered, code, err);
+	if (code >= 0 && (code != STATOR_OK || *cursor == NULL ||
+			  (*cursor)->next == NULL || (*cursor)->release == NULL))
+		code = stator__fail(err, STATOR_STORAGE_FAILED,
+				    "read gave no cursor with next and release");
 	if (code < 0)
 		return about(st, h, key, code, err);
 	STATOR_GROW(st->cursors, st->cursor_count, st->cursor_cap);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "storage.h"
+#include "storage/storage.h"
 
 static const stator_field_desc key_fields[] = {
 	{"Secret", STATOR_STRING, 1, 0, 255, NULL, "its name"},

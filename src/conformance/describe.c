@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "registry/conformance.h"
 #include "registry/registry.h"
+#include "stator.h"
 
 static const char *const op_names[STATOR_OP_COUNT] = {
 	"GET", "GETBATCH", "READ", "INSERT", "UPDATE"};
@@ -17,6 +17,7 @@ typedef struct writer {
 	stator_on_reply on_line;
 	void *ctx;
 	stator_buf line;
+	int name_width; /* of the fields of a storage */
 } writer;
 
 static void
@@ -60,7 +61,7 @@ print_kind(writer *w, const stator_field_desc *f)
 			 stator__kind_name(f->kind), max_of(f));
 	else
 		snprintf(kind, sizeof(kind), "%s", stator__kind_name(f->kind));
-	stator__buf_format(&w->line, " %-14s", kind);
+	stator__buf_format(&w->line, " %-16s", kind);
 }
 
 static void
@@ -70,8 +71,8 @@ print_fields(writer *w, const char *what, const stator_field_desc *fields,
 	for (size_t i = 0; i < count; i++) {
 		const stator_field_desc *f = &fields[i];
 
-		stator__buf_format(&w->line, "    %-8s %-16s",
-				   i ? "" : what, f->name);
+		stator__buf_format(&w->line, "    %-8s %-*s", i ? "" : what,
+				   w->name_width, f->name);
 		print_kind(w, f);
 		stator__buf_format(&w->line, " %-8s %s",
 				   f->required ? "required" : "",
@@ -94,6 +95,14 @@ print_scopes(writer *w, uint32_t scopes)
 					   scope_names[i]);
 			separator = ", ";
 		}
+}
+
+static void
+widen(writer *w, const stator_field_desc *fields, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((int)strlen(fields[i].name) > w->name_width)
+			w->name_width = (int)strlen(fields[i].name);
 }
 
 /* As it is declared in a schema, but for what stands behind it. */
@@ -120,6 +129,10 @@ print_storage(writer *w, const stator_storage *s)
 		print_scopes(w, s->undeclared);
 		end_line(w);
 	}
+	w->name_width = 8;
+	widen(w, s->key_fields, s->key_field_count);
+	widen(w, s->value_fields, s->value_field_count);
+	widen(w, s->config_fields, s->config_field_count);
 	print_fields(w, "key", s->key_fields, s->key_field_count);
 	print_fields(w, "value", s->value_fields, s->value_field_count);
 	print_fields(w, "config", s->config_fields, s->config_field_count);

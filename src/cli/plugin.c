@@ -1,0 +1,123 @@
+/*
+ * plugin.c: `stator plugin`: what plugins are, and whether they keep to
+ * stator_plugin.h.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* Each line at once: the next test may take seconds. */
+static void
+on_line(void *ctx, const char *line, size_t size)
+{
+	fwrite(line, 1, size, ctx);
+	fputc('\n', ctx);
+	fflush(ctx);
+}
+
+static int
+check(int argc, char **argv)
+{
+	const char *config = NULL, *file;
+	const cli_option options[] = {{"--config", &config, NULL, NULL}};
+	int count = cli_parse(&cli_plugin, argc, argv, options, 1, &file, 1);
+	int failed;
+
+	if (count < 0)
+		return EXIT_USAGE;
+	if (count == 0)
+		return cli_fail(EXIT_USAGE, "plugin check: which FILE.so?");
+	failed = stator_plugin_conform(file, config, on_line, stdout);
+	if (failed)
+		return cli_fail(EXIT_WRONG,
+				"plugin check: %s: %d test%s failed", file,
+				failed, failed == 1 ? "" : "s");
+	return ferror(stdout) ? cli_fail(EXIT_WRONG, "plugin check: cannot "
+						     "write")
+			      : EXIT_FINE;
+}
+
+static int
+list(int argc, char **argv)
+{
+	const char *files[CLI_MOST];
+	bool as_json = false;
+	const cli_option options[] = {{"--json", NULL, NULL, &as_json}};
+	int count = cli_parse(&cli_plugin, argc, argv, options, 1, files,
+			      CLI_MOST);
+	int code = EXIT_FINE;
+	stator_error err;
+
+	if (count < 0)
+		return EXIT_USAGE;
+	if (count == 0)
+		return cli_fail(EXIT_USAGE, "plugin list: which FILE.so?");
+	/* One that is broken does not hide the others. */
+	for (int i = 0; i < count; i++) {
+		if (i && !as_json)
+			fputc('\n', stdout);
+		if (stator_plugin_describe(files[i], as_json, on_line,
+					   stdout, &err))
+			code = cli_fail(EXIT_WRONG, "plugin list: %s", err.msg);
+	}
+	return code;
+}
+
+static int
+run(int argc, char **argv)
+{
+	if (argc > 0 && strcmp(argv[0], "check") == 0)
+		return check(argc - 1, argv + 1);
+	if (argc > 0 && strcmp(argv[0], "list") == 0)
+		return list(argc - 1, argv + 1);
+	return cli_fail(EXIT_USAGE,
+			"plugin: check or list? see `stator plugin --help`");
+}
+
+const cli_command cli_plugin = {
+	.name = "plugin",
+	.summary = "describe storage plugins, or try them out",
+	.help = "stator plugin list FILE.so... [--json]\n"
+		"stator plugin check FILE.so [--config JSON]\n"
+		"\n"
+		"list says what plugins bring: storages, who may do what with "
+		"them, the fields of\n"
+		"keys, values and configuration. --json gives one object a "
+		"line:\n"
+		"\n"
+		"  $ stator plugin list build/plugins/counter.so\n"
+		"  counter 1.0.0  build/plugins/counter.so\n"
+		"    named counters of a workspace; ABI 1.0, concurrent\n"
+		"\n"
+		"    Counter          named counters of a workspace\n"
+		"      GET      SCOPE(COMMANDS, QUERIES, PROJECTORS, JOBS)\n"
+		"      ...\n"
+		"\n"
+		"check loads a plugin, calls all that it declares with what is "
+		"usual and what is\n"
+		"not, and holds the answers against stator_plugin.h. It prints "
+		"TAP; each \"not ok\"\n"
+		"names the rule that was broken, and where it stands:\n"
+		"\n"
+		"  $ stator plugin check build/plugins/counter.so\n"
+		"  ok 1 - counter: it can be loaded, and is well described\n"
+		"  ...\n"
+		"  $ stator plugin check broken.so\n"
+		"  not ok 5 - Note get: it returns to the host "
+		"(stator_plugin.h, stator_storage.get)\n"
+		"  #   found: it crashed in get: Segmentation fault, given no "
+		"field\n"
+		"  #   while: get takes keys of every shape\n"
+		"\n"
+		"Each test runs in a process of its own, so one that crashes "
+		"or hangs is a failed\n"
+		"test. --config is an object with the configuration, for "
+		"several storages one by\n"
+		"name: --config '{\"Note\":{\"Longest\":80}}'. Effects are "
+		"really done, as far as\n"
+		"validate lets what is tried through.\n"
+		"\n"
+		"Exit code 0 when no test failed, 1 otherwise.\n",
+	.run = run,
+};
