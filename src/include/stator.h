@@ -22,8 +22,8 @@
  *	stator_host_close(host);
  *
  * Caveats. A partition's data is opened by one process at a time. A reply is
- * given when its event is durable. `on_reply` must not block, and must not
- * call into the host but for `stator_host_submit`. The host takes no signals,
+ * given when its event is durable. `on_reply` runs on a thread of the host: it
+ * must not block, nor call into the host. The host takes no signals,
  * has no globals but the level of its log, and never ends the process, except
  * that running out of memory does.
  *
