@@ -15,6 +15,8 @@ local function mappings()
 end
 
 local function resident_kb()
+  collectgarbage()
+  collectgarbage()
   return tonumber(stator.read "/proc/self/status":match "VmRSS:%s*(%d+)")
 end
 
@@ -37,8 +39,10 @@ describe("a plugin's library", function()
       lib.C.stator__library_close((assert(open(folder .. "/version.so"))))
       if i == 20 then before, kb = mappings(), resident_kb() end
     end
-    assert.is_true(mappings() <= before + 2)
-    if not stator.sanitized then assert.is_true(resident_kb() < kb + 2048) end
+    -- A version that stayed would leave five mappings and 20 KB; LuaJIT, which runs this,
+    -- has a little of its own.
+    assert.is_true(mappings() < before + versions / 10)
+    if not stator.sanitized then assert.is_true(resident_kb() < kb + 8 * versions) end
   end)
 
   it("is loaded from a copy, so that its file can be replaced", function()
