@@ -64,3 +64,17 @@ describe("a plugin's library", function()
     assert.equal(folder .. "/none.so: cannot be read: No such file or directory", message)
   end)
 end)
+
+describe("a plugin's library that is cut off", function()
+  after_each(stator.clean)
+
+  it("is refused wherever it is cut, and never takes the host along", function()
+    local folder, code = stator.folder(), stator.read(COUNTER)
+    for size = 0, #code - 1, math.ceil(#code / 60) do
+      stator.write(folder .. "/cut.so", code:sub(1, size))
+      local library, message = open(folder .. "/cut.so")
+      assert.is_nil(library)
+      assert.matches(size < 4 and "cut.so: cannot be loaded" or "the file is not whole", message)
+    end
+  end)
+end)

@@ -2,6 +2,7 @@
  * library.c: see library.h.
  */
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -66,6 +67,38 @@ write_file(const char *path, stator_slice text)
 	return close(fd) == 0 && n >= 0;
 }
 
+/* Whether what the headers speak of is in the file. */
+static bool
+elf_is_whole(stator_slice text)
+{
+	const uint8_t *p = text.data;
+	Elf64_Ehdr head;
+	Elf64_Phdr part;
+
+	/* What it is instead, dlopen says. */
+	if (text.size < SELFMAG || memcmp(p, ELFMAG, SELFMAG) != 0)
+		return true;
+	if (text.size < sizeof(head))
+		return false;
+	memcpy(&head, p, sizeof(head));
+	if (head.e_ident[EI_CLASS] != ELFCLASS64)
+		return true;
+	if (head.e_shoff > text.size ||
+	    (uint64_t)head.e_shnum * head.e_shentsize >
+		    text.size - head.e_shoff ||
+	    head.e_phoff > text.size ||
+	    (uint64_t)head.e_phnum * sizeof(part) > text.size - head.e_phoff)
+		return false;
+	for (size_t i = 0; i < head.e_phnum; i++) {
+		memcpy(&part, p + head.e_phoff + i * sizeof(part),
+		       sizeof(part));
+		if (part.p_offset > text.size ||
+		    part.p_filesz > text.size - part.p_offset)
+			return false;
+	}
+	return true;
+}
+
 /* The path of the copy; the caller frees it. NULL and an error. */
 static char *
 copy_into(const char *file, const char *folder, stator_error *err)
@@ -77,6 +110,14 @@ copy_into(const char *file, const char *folder, stator_error *err)
 	errno = stator__file_read(&arena, file, &text);
 	if (errno) {
 		system_failed(file, "cannot be read", err);
+		goto out;
+	}
+	/* dlopen would die of a file that was cut off. */
+	if (!elf_is_whole(text)) {
+		stator__fail(err, STATOR_IMAGE,
+			     "%s: the file is not whole; copy it under another "
+			     "name, then rename it",
+			     file);
 		goto out;
 	}
 	content_name(text, name, sizeof(name));
