@@ -105,6 +105,8 @@ int stator__fail(stator_error *err, int code, const char *format, ...)
 	STATOR_PRINTF(3, 4);
 int stator__vfail(stator_error *err, int code, const char *format,
 		  va_list args);
+/* Adds "; did you mean NAME?", unless `guess` is NULL; returns the code. */
+int stator__suggest(stator_error *err, const char *guess);
 /* Puts context before the text that is there; returns the code. */
 int stator__wrap(stator_error *err, const char *format, ...)
 	STATOR_PRINTF(2, 3);

@@ -71,6 +71,20 @@ stator__fail(stator_error *err, int code, const char *format, ...)
 }
 
 int
+stator__suggest(stator_error *err, const char *guess)
+{
+	size_t used;
+
+	if (err == NULL)
+		return STATOR_INVALID;
+	used = strlen(err->msg);
+	if (guess)
+		snprintf(err->msg + used, sizeof(err->msg) - used,
+			 "; did you mean %s?", guess);
+	return err->code;
+}
+
+int
 stator__wrap(stator_error *err, const char *format, ...)
 {
 	char text[sizeof(err->msg)];

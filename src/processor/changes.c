@@ -94,19 +94,16 @@ no_such_table(const stator_changes *ch, const stator_path *path,
 	const char **all = stator__alloc(def->type_count * sizeof(*all) + 1);
 	const char *guess;
 	size_t count = 0;
-	int code;
 
 	for (size_t i = 0; i < def->type_count; i++)
 		if (stator__type_is_stored(def->types[i]) &&
 		    !stator__type_info(def->types[i])->abstract)
 			all[count++] = def->types[i]->name;
 	guess = stator__guess(name, strlen(name), all, count);
-	code = stator__path_fail(path, err, STATOR_NOT_FOUND,
-				 "no table is called %s%s%s%s", name,
-				 guess ? "; did you mean " : "",
-				 guess ? guess : "", guess ? "?" : "");
 	free(all);
-	return code;
+	stator__path_fail(path, err, STATOR_NOT_FOUND, "no table is called %s",
+			  name);
+	return stator__suggest(err, guess);
 }
 
 /* The table that sys.QName names; NULL and no error when it is left out. */

@@ -36,36 +36,6 @@ arena_of(const command *cmd)
 }
 
 static int
-find_command(command *cmd, stator_error *err)
-{
-	const stator_def *def = def_of(cmd);
-	const char *name = cmd->r->name;
-	const char **all, *guess;
-	size_t count = 0;
-
-	cmd->ext = stator__def_ext(def, stator__hash(name, strlen(name)));
-	if (cmd->ext && strcmp(cmd->ext->name, name) == 0) {
-		if (cmd->ext->kind == STATOR_COMMAND)
-			return STATOR_OK;
-		if (cmd->ext->kind == STATOR_QUERY)
-			return stator__fail(err, STATOR_NOT_FOUND,
-					    "%s is a query: ask for it with "
-					    "\"query\"",
-					    name);
-	}
-	all = stator__arena_alloc(arena_of(cmd),
-				  (def->ext_count + 1) * sizeof(*all));
-	for (size_t i = 0; i < def->ext_count; i++)
-		if (def->exts[i].kind == STATOR_COMMAND)
-			all[count++] = def->exts[i].name;
-	guess = stator__guess(name, strlen(name), all, count);
-	return stator__fail(err, STATOR_NOT_FOUND,
-			    "no command is called %s%s%s%s", name,
-			    guess ? "; did you mean " : "", guess ? guess : "",
-			    guess ? "?" : "");
-}
-
-static int
 read_arguments(command *cmd, stator_error *err)
 {
 	stator_io *io = &cmd->state->io;
@@ -340,7 +310,8 @@ reply(command *cmd)
 static int
 execute(command *cmd, stator_error *err)
 {
-	int code = find_command(cmd, err);
+	int code = stator__request_find(cmd->r, def_of(cmd), STATOR_COMMAND,
+					&cmd->ext, err);
 
 	if (code)
 		return code;

@@ -313,10 +313,9 @@ find_type(dump *d, stator_error *err)
 			 : stator__type_is_stored(def->types[i]))
 			all[count++] = def->types[i]->name;
 	guess = stator__guess(name, strlen(name), all, count);
-	return stator__fail(err, STATOR_NOT_FOUND, "no %s is called %s%s%s%s",
-			    view ? "view" : "table", name,
-			    guess ? "; did you mean " : "", guess ? guess : "",
-			    guess ? "?" : "");
+	stator__fail(err, STATOR_NOT_FOUND, "no %s is called %s",
+		     view ? "view" : "table", name);
+	return stator__suggest(err, guess);
 }
 
 static int

@@ -34,6 +34,10 @@ typedef struct stator_request {
  * a request to reply to all the same. */
 stator_request *stator__request_new(const char *text, size_t size,
 				    stator_error *err);
+/* The command or query that it names; or a guess at what was meant. */
+int stator__request_find(stator_request *r, const stator_def *def,
+			 uint32_t kind, const stator_ext **ext,
+			 stator_error *err);
 void stator__request_free(stator_request *request);
 
 /* Replies: begin, members, end. */

@@ -5,35 +5,6 @@
 
 #include "processor/processor.h"
 
-static int
-find_query(const stator_def *def, stator_request *r, const stator_ext **ext,
-	   stator_error *err)
-{
-	const char **all, *guess;
-	size_t count = 0;
-
-	*ext = stator__def_ext(def, stator__hash(r->name, strlen(r->name)));
-	if (*ext && strcmp((*ext)->name, r->name) == 0) {
-		if ((*ext)->kind == STATOR_QUERY)
-			return STATOR_OK;
-		if ((*ext)->kind == STATOR_COMMAND)
-			return stator__fail(err, STATOR_NOT_FOUND,
-					    "%s is a command: ask for it with "
-					    "\"command\"",
-					    r->name);
-	}
-	all = stator__arena_alloc(&r->arena,
-				  (def->ext_count + 1) * sizeof(*all));
-	for (size_t i = 0; i < def->ext_count; i++)
-		if (def->exts[i].kind == STATOR_QUERY)
-			all[count++] = def->exts[i].name;
-	guess = stator__guess(r->name, strlen(r->name), all, count);
-	return stator__fail(err, STATOR_NOT_FOUND,
-			    "no query is called %s%s%s%s", r->name,
-			    guess ? "; did you mean " : "", guess ? guess : "",
-			    guess ? "?" : "");
-}
-
 /* What the argument refers to must be there, as for commands. */
 static int
 read_argument(stator_worker *w, const stator_ext *ext, const stator_request *r,
@@ -98,7 +69,7 @@ stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r)
 	const stator_def *def = w->version->def;
 	const stator_ext *ext;
 	stator_error err;
-	int code = find_query(def, r, &ext, &err);
+	int code = stator__request_find(r, def, STATOR_QUERY, &ext, &err);
 
 	if (code == STATOR_OK) {
 		stator__state_begin(&w->state, ext, r->wsid);

@@ -69,12 +69,10 @@ check_members(stator_request *r, stator_error *err)
 		}
 		guess = stator__guess(c->name.data, c->name.size, known,
 				      STATOR_COUNT(known));
-		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "a request has no member \"%.*s\"%s%s%s",
-				    (int)c->name.size,
-				    (const char *)c->name.data,
-				    guess ? "; did you mean " : "",
-				    guess ? guess : "", guess ? "?" : "");
+		stator__fail(err, STATOR_BAD_REQUEST,
+			     "a request has no member \"%.*s\"",
+			     (int)c->name.size, (const char *)c->name.data);
+		return stator__suggest(err, guess);
 	}
 	return STATOR_OK;
 }
@@ -150,6 +148,39 @@ stator__request_new(const char *text, size_t size, stator_error *err)
 	if (read_members(r, err) == STATOR_OK)
 		err->code = STATOR_OK;
 	return r;
+}
+
+int
+stator__request_find(stator_request *r, const stator_def *def, uint32_t kind,
+		     const stator_ext **ext, stator_error *err)
+{
+	const char *what = kind == STATOR_QUERY ? "query" : "command";
+	const char *other = kind == STATOR_QUERY ? "command" : "query";
+	const stator_ext *found =
+		stator__def_ext(def, stator__hash(r->name, strlen(r->name)));
+	const char **all;
+	size_t count = 0;
+
+	*ext = NULL;
+	if (found && strcmp(found->name, r->name) == 0) {
+		*ext = found;
+		if (found->kind == kind)
+			return STATOR_OK;
+		if (found->kind == STATOR_QUERY || found->kind == STATOR_COMMAND)
+			return stator__fail(err, STATOR_NOT_FOUND,
+					    "%s is a %s: ask for it with "
+					    "\"%s\"",
+					    r->name, other, other);
+	}
+	all = stator__arena_alloc(&r->arena,
+				  (def->ext_count + 1) * sizeof(*all));
+	for (size_t i = 0; i < def->ext_count; i++)
+		if (def->exts[i].kind == kind)
+			all[count++] = def->exts[i].name;
+	stator__fail(err, STATOR_NOT_FOUND, "no %s is called %s", what,
+		     r->name);
+	return stator__suggest(err, stator__guess(r->name, strlen(r->name), all,
+						  count));
 }
 
 void

@@ -5,7 +5,6 @@
  * bits. So the place of a field depends only on the fields before it, and a
  * type can grow at its end without a change to the rows that are there.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "schema/schema.h"
@@ -200,14 +199,10 @@ stator__type_guess(const stator_type *type, const char *name, size_t size,
 	const char **names =
 		stator__alloc((type->field_count + 1) * sizeof(*names));
 	const char *guess;
-	size_t used;
 
 	for (uint32_t i = 0; i < type->field_count; i++)
 		names[i] = type->fields[i].name;
 	guess = stator__guess(name, size, names, type->field_count);
 	free(names);
-	used = strlen(err->msg);
-	if (guess)
-		snprintf(err->msg + used, sizeof(err->msg) - used,
-			 "; did you mean %s?", guess);
+	stator__suggest(err, guess);
 }

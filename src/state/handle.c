@@ -123,11 +123,9 @@ unknown_entity(const stator_handles *hs, const stator_binding *b,
 			all[count++] = hs->def->types[i]->name;
 	guess = stator__guess(entity, strlen(entity), all, count);
 	free(all);
-	return stator__fail(err, STATOR_EXTENSION_FAILED,
-			    "no %s is called %s%s%s%s",
-			    view ? "view" : "table", entity,
-			    guess ? "; did you mean " : "",
-			    guess ? guess : "", guess ? "?" : "");
+	stator__fail(err, STATOR_EXTENSION_FAILED, "no %s is called %s",
+		     view ? "view" : "table", entity);
+	return stator__suggest(err, guess);
 }
 
 static int
@@ -184,10 +182,9 @@ unknown_storage(const stator_handles *hs, const char *storage,
 		all[i] = r->bindings[i].decl->name;
 	guess = stator__guess(storage, strlen(storage), all, r->count);
 	free(all);
-	return stator__fail(err, STATOR_EXTENSION_FAILED,
-			    "no storage is called %s%s%s%s", storage,
-			    guess ? "; did you mean " : "", guess ? guess : "",
-			    guess ? "?" : "");
+	stator__fail(err, STATOR_EXTENSION_FAILED, "no storage is called %s",
+		     storage);
+	return stator__suggest(err, guess);
 }
 
 int
