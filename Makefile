@@ -38,7 +38,7 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC \
 LDLIBS = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -llua5.1-lpeg -lpthread -lm
 LDFLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 
-ROOMS = base schema store registry conformance storage state engine engine/lua \
+ROOMS = base schema store registry isolation conformance storage state engine engine/lua \
 	engine/builtin app processor
 LIB_SOURCES = $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
 CLI_SOURCES = $(wildcard src/cli/*.c)

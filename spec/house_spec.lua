@@ -1,7 +1,7 @@
 local stator = require "support.stator"
 
 -- From the ground up; an arrow points down only.
-local ROOMS = { "include", "base", "schema", "store", "registry", "conformance", "storage", "state",
+local ROOMS = { "include", "base", "schema", "store", "registry", "isolation", "conformance", "storage", "state",
   "engine", "app", "processor", "cli" }
 
 local LEVEL = {}
