@@ -49,7 +49,7 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan bench examples install clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
@@ -100,6 +100,21 @@ asan: ## the same specs under ASan and UBSan
 
 examples: all ## run every example and compare with what is expected
 	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done
+
+# Benchmarks are linked to the archive: they measure rooms from the inside.
+BENCH = $(BUILD)/bench
+bench: all $(BENCH)/storage ## measure; prints tables and writes build/bench/results.json
+	$(Q)rm -rf $(BENCH)/results.json $(BENCH)/data && mkdir -p $(BENCH)/data && cp -r bench/storage $(BENCH)/data/far
+	$(Q)echo '{"storages":{"bench.Counter":{"isolation":"process"}}}' >$(BENCH)/data/far/descriptor.json
+	$(Q)$(BENCH)/storage bench/storage $(BUILD)/plugins/counter.so $(BENCH)/data $(BENCH)/results.json
+
+$(BENCH)/counter.o: plugins/counter/counter.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DSTATOR_STATIC_PLUGIN -Dstator_plugin_entry=bench_counter -c $< -o $@
+
+$(BENCH)/storage: bench/storage.c bench/bench.h $(BENCH)/counter.o $(BUILD)/libstator.a
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench $(LDFLAGS) -o $@ $< $(BENCH)/counter.o $(BUILD)/libstator.a $(LDLIBS)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include

@@ -413,7 +413,7 @@ stator__instance_enter(stator_instance *in)
 		return 0;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_lock(&in->lock);
-	return stator__monotonic_ns();
+	return stator__coarse_ns();
 }
 
 void
@@ -424,7 +424,7 @@ stator__instance_leave(stator_instance *in, int64_t entered,
 
 	if (entered == 0)
 		return;
-	took = stator__monotonic_ns() - entered;
+	took = stator__coarse_ns() - entered;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_unlock(&in->lock);
 	if (took <= CALL_BUDGET_NS)
