@@ -133,7 +133,9 @@ describe("a storage in a process of its own", function()
   it("is refused for what is wrong with its library", function()
     for _, name in ipairs { "wrong_abi", "no_entry", "init_fails", "attach_fails" } do
       local inside, outside = plugins.image(name), isolated(name)
-      local function said(image) return (stator.check(image)[1]:gsub(image:gsub("%p", "%%%0"), "")) end
+      local function said(image)
+        return (stator.check(image)[1]:gsub(image:gsub("%p", "%%%0"), ""))
+      end
       assert.equal(said(inside), said(outside))
     end
   end)

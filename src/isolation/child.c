@@ -723,7 +723,7 @@ serve_intents(uint32_t kind, const stator_storage *s, void *self, wire_in *in)
 	stator_row *rows =
 		stator__arena_zero(arena, (2 * count + 1) * sizeof(*rows));
 	stator_error err = {0};
-	int code;
+	int code = STATOR_OK;
 
 	for (size_t i = 0; i < count; i++) {
 		items[i].abi = STATOR_ABI;
@@ -740,8 +740,10 @@ serve_intents(uint32_t kind, const stator_storage *s, void *self, wire_in *in)
 		code = s->validate(self, run, items, count, &err);
 	else if (kind == WIRE_APPLY)
 		code = s->apply(self, run, items, count, &err);
-	else
+	else if (kind == WIRE_EFFECT)
 		code = s->effect(self, run, items, &err);
+	else
+		s->settle(self, run, items, count);
 	reply_begin(code, &err);
 }
 

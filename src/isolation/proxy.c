@@ -12,7 +12,6 @@
 #define MS 1000000ll
 
 enum {
-	CALL_MS = 4000,
 	BEGIN_MS = 30000, /* init, attach, detach, finit and the loading */
 	FIRST_WAIT_MS = 10,
 	MOST_WAIT_MS = 1000,
@@ -168,7 +167,7 @@ tell_ended(isolated *p)
 		stator__wire_u64(&p->out, p->ended[i]);
 		if (p->process.pid)
 			stator__process_send(&p->process, &p->out,
-					     in_ms(CALL_MS));
+					     in_ms(STATOR_CALL_MS));
 	}
 	p->ended_count = 0;
 	pthread_mutex_unlock(&p->ended_lock);
@@ -513,7 +512,7 @@ enter(call *c, uint32_t kind, const char *what, isolated_instance *i,
 	c->io = io_of(run);
 	c->run = run_of(p, c->io);
 	c->what = what;
-	c->allowed_ms = CALL_MS;
+	c->allowed_ms = stator__call_ms(c->io->called);
 	pthread_mutex_lock(&p->lock);
 	code = ready(p, i, err);
 	if (code)
@@ -779,6 +778,16 @@ proxy_effect(void *self, const stator_run *run, const stator_intent *item,
 	return send_intents(WIRE_EFFECT, "effect", self, run, item, 1, err);
 }
 
+static void
+proxy_settle(void *self, const stator_run *run, const stator_intent *items,
+	     size_t count)
+{
+	stator_error err;
+
+	/* What is lost with the process is in the log already. */
+	send_intents(WIRE_SETTLE, "settle", self, run, items, count, &err);
+}
+
 /* The plugin as the registry sees it ---------------------------------------------------- */
 
 /* `*plugin` comes as the owner of the source. */
@@ -890,6 +899,8 @@ fill_functions(stator_storage *s, uint32_t has)
 		s->apply = proxy_apply;
 	if (has & WIRE_HAS_EFFECT)
 		s->effect = proxy_effect;
+	if (has & WIRE_HAS_SETTLE)
+		s->settle = proxy_settle;
 }
 
 /* What the process has loaded, from a process that is asked nothing else. */

@@ -227,7 +227,8 @@ abilities(const stator_storage *s)
 	       (s->read ? WIRE_HAS_READ : 0u) |
 	       (s->validate ? WIRE_HAS_VALIDATE : 0u) |
 	       (s->apply ? WIRE_HAS_APPLY : 0u) |
-	       (s->effect ? WIRE_HAS_EFFECT : 0u);
+	       (s->effect ? WIRE_HAS_EFFECT : 0u) |
+	       (s->settle ? WIRE_HAS_SETTLE : 0u);
 }
 
 static void
@@ -251,6 +252,7 @@ forget_functions(stator_storage *s)
 	s->validate = NULL;
 	s->apply = NULL;
 	s->effect = NULL;
+	s->settle = NULL;
 }
 
 static bool

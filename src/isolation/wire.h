@@ -25,6 +25,7 @@ enum wire_kind {
 	WIRE_VALIDATE,
 	WIRE_APPLY,
 	WIRE_EFFECT,
+	WIRE_SETTLE,
 	/* The host tells: a run has ended. */
 	WIRE_END,
 	WIRE_RETURN,
@@ -95,7 +96,8 @@ enum {
 	WIRE_HAS_READ = 4,
 	WIRE_HAS_VALIDATE = 8,
 	WIRE_HAS_APPLY = 16,
-	WIRE_HAS_EFFECT = 32
+	WIRE_HAS_EFFECT = 32,
+	WIRE_HAS_SETTLE = 64
 };
 /* Descriptions without functions, with their abilities in `has`. */
 bool stator__wire_take_plugin(wire_in *in, stator_arena *arena,

@@ -186,6 +186,15 @@ is_name(const char *name)
 	return letters;
 }
 
+static bool
+is_there_twice(const stator_field_desc *fields, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(fields[k].name, fields[i].name) == 0)
+			return true;
+	return false;
+}
+
 static int
 check_fields(const stator_field_desc *fields, size_t count, const char *what,
 	     const char *storage, const char *file, stator_error *err)
@@ -195,6 +204,10 @@ check_fields(const stator_field_desc *fields, size_t count, const char *what,
 					 "number is %zu",
 			      storage, what, count);
 	for (size_t i = 0; i < count; i++) {
+		if (is_name(fields[i].name) && is_there_twice(fields, i))
+			return refuse(err, file,
+				      "storage %s: %s field %s is there twice",
+				      storage, what, fields[i].name);
 		if (!is_name(fields[i].name))
 			return refuse(err, file,
 				      "storage %s: %s field %zu has no name of "
@@ -224,10 +237,10 @@ check_functions(const stator_storage *s, const char *file, stator_error *err)
 		return refuse(err, file,
 			      "storage %s offers READ but read is NULL",
 			      s->name);
-	if (writes && s->apply == NULL && s->effect == NULL)
+	if (writes && !s->apply && !s->effect && !s->settle)
 		return refuse(err, file,
-			      "storage %s offers INSERT or UPDATE but apply and "
-			      "effect are NULL",
+			      "storage %s offers INSERT or UPDATE but apply, "
+			      "effect and settle are NULL",
 			      s->name);
 	return STATOR_OK;
 }
@@ -252,6 +265,11 @@ check_storage(const stator_storage *s, size_t index, const char *file,
 		return refuse(err, file, "storage %s has entity %u; take one of "
 					 "stator_entity_kind",
 			      s->name, s->entity);
+	if (s->call_ms > STATOR_CALL_MS_MOST)
+		return refuse(err, file,
+			      "storage %s has call_ms %u; a call has at most "
+			      "%d",
+			      s->name, s->call_ms, STATOR_CALL_MS_MOST);
 	code = check_functions(s, file, err);
 	if (code == STATOR_OK)
 		code = check_fields(s->key_fields, s->key_field_count, "key",

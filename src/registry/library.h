@@ -34,4 +34,13 @@ void stator__library_close(stator_library *library);
 int stator__plugin_check(const stator_plugin *plugin, const char *file,
 			 stator_error *err);
 
+/* How long one call of a storage may take. */
+enum { STATOR_CALL_MS = 4000, STATOR_CALL_MS_MOST = 600000 };
+
+static inline uint32_t
+stator__call_ms(const stator_storage *storage)
+{
+	return storage->call_ms ? storage->call_ms : STATOR_CALL_MS;
+}
+
 #endif

@@ -19,7 +19,7 @@ implements(const stator_storage *s, int op)
 	case STATOR_READ:
 		return s->read != NULL;
 	default:
-		return s->apply != NULL || s->effect != NULL;
+		return s->apply || s->effect || s->settle;
 	}
 }
 
@@ -404,8 +404,6 @@ stator__registry_detach(const stator_registry *r, stator_instance *all)
 	free(all);
 }
 
-#define CALL_BUDGET_NS (4 * 1000000000ll)
-
 int64_t
 stator__instance_enter(stator_instance *in)
 {
@@ -418,8 +416,9 @@ stator__instance_enter(stator_instance *in)
 
 void
 stator__instance_leave(stator_instance *in, int64_t entered,
-		       const char *storage)
+		       const stator_binding *b)
 {
+	uint32_t allowed = stator__call_ms(b->storage);
 	int64_t took;
 
 	if (entered == 0)
@@ -427,12 +426,12 @@ stator__instance_leave(stator_instance *in, int64_t entered,
 	took = stator__coarse_ns() - entered;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_unlock(&in->lock);
-	if (took <= CALL_BUDGET_NS)
+	if (took <= allowed * 1000000ll)
 		return;
 	in->overruns++;
-	stator__logf(STATOR_LOG_WARNING, storage,
-		     "a call of plugin %s %s took %lld ms; 4000 are allowed",
+	stator__logf(STATOR_LOG_WARNING, b->decl->name,
+		     "a call of plugin %s %s took %lld ms; %u are allowed",
 		     in->loaded->source.plugin->name,
 		     in->loaded->source.plugin->version,
-		     (long long)(took / 1000000));
+		     (long long)(took / 1000000), allowed);
 }

@@ -34,7 +34,6 @@ typedef struct stator_io {
 	void *view_ctx;
 	stator_map *writes; /* where `put` writes; NULL: not now */
 	uint32_t space;	    /* of the package whose storage is called */
-	uint32_t partitions;
 	stator_row event, argument, unlogged; /* `data` NULL: none */
 	/* What the run gave back. */
 	int (*on_result)(struct stator_io *io, const stator_row *row,
@@ -154,7 +153,7 @@ void stator__registry_detach(const stator_registry *registry,
 /* Around every call of a storage: the lock, and the budget of time. */
 int64_t stator__instance_enter(stator_instance *instance);
 void stator__instance_leave(stator_instance *instance, int64_t entered,
-			    const char *storage);
+			    const stator_binding *binding);
 
 /*
  * The configuration of a storage as a row, from JSON texts, the later ones
