@@ -7,8 +7,8 @@ SOVERSION = 1
 BUILD_PACKAGES = gcc libc6-dev make pkg-config luajit libluajit-5.1-dev \
 	liblmdb-dev libyajl-dev libpcre2-dev lua-lpeg lua-lpeg-dev \
 	libcurl4-openssl-dev
-TEST_PACKAGES = lua-busted lua-check cppcheck python3 python3-aiosmtpd openssl g++ \
-	abigail-tools
+TEST_PACKAGES = lua-busted lua-check cppcheck python3 python3-aiosmtpd openssl \
+	abigail-tools g++
 PACKAGES = $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
 # SANITIZER=address,undefined builds everything into a folder of its own.
