@@ -50,7 +50,7 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan bench examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan abi bench examples install clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
@@ -98,6 +98,9 @@ asan: ## the same specs under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined all build/address-undefined/libstator-spec.so
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined spec \
 		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so)"
+
+abi: ## compare stator_plugin.h with what was released; the specs do it too
+	$(Q)spec/support/abi check
 
 examples: all ## run every example and compare with what is expected
 	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done

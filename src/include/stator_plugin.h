@@ -24,10 +24,10 @@
  *   [run]         on the thread of the run that was passed in
  *   [any-thread]  from every thread, also at the same time
  *
- * Compatibility: every struct that crosses begins with `abi` and `size` and
- * grows at its end only. A NULL function means "not supported". Read a later
- * field only through STATOR_HAS. The major number changes when a plugin must
- * be rebuilt.
+ * Compatibility: a struct that begins with `abi` and `size` grows at its end
+ * only; the others, and stator_intent, which comes in arrays, do not change. A
+ * NULL function means "not supported". Read a later field only through
+ * STATOR_HAS. The major number changes when a plugin must be rebuilt.
  */
 #ifndef STATOR_PLUGIN_H
 #define STATOR_PLUGIN_H
