@@ -67,15 +67,29 @@ in_ms(int64_t ms)
 	return stator__monotonic_ns() + ms * MS;
 }
 
+/* Ends the process, says how it did, and when there may be another. */
+static void
+end_process(isolated *p, char *how)
+{
+	int64_t wait = 0;
+
+	stator__process_end(&p->process, how);
+	p->failures++;
+	if (p->failures > 1)
+		wait = FIRST_WAIT_MS << (p->failures < 10 ? p->failures - 2 : 8);
+	if (wait > MOST_WAIT_MS)
+		wait = MOST_WAIT_MS;
+	p->retry_at = in_ms(wait);
+}
+
 /* The process is of no use any more: it is ended, and `err` says why. */
 static int
 lost(isolated *p, int why, const char *what, int64_t allowed_ms,
      stator_error *err)
 {
 	char how[HOW_SIZE];
-	int64_t wait = 0;
 
-	stator__process_end(&p->process, how);
+	end_process(p, how);
 	if (why == PROCESS_LATE)
 		snprintf(how, sizeof(how),
 			 "did not answer within %lld ms and was ended",
@@ -83,12 +97,6 @@ lost(isolated *p, int why, const char *what, int64_t allowed_ms,
 	if (why == PROCESS_BAD)
 		snprintf(how, sizeof(how),
 			 "answered what is no answer and was ended");
-	p->failures++;
-	if (p->failures > 1)
-		wait = FIRST_WAIT_MS << (p->failures < 10 ? p->failures - 2 : 8);
-	if (wait > MOST_WAIT_MS)
-		wait = MOST_WAIT_MS;
-	p->retry_at = in_ms(wait);
 	if (p->plugin.name == NULL)
 		return stator__fail(err, STATOR_IMAGE,
 				    "%s: its process %s while it was loaded",
@@ -101,7 +109,6 @@ lost(isolated *p, int why, const char *what, int64_t allowed_ms,
 	return STATOR_STORAGE_FAILED;
 }
 
-/* The answer of the process, serving what it asks meanwhile. */
 static int exchange(isolated *p, const char *what, int64_t allowed_ms,
 		    isolated_run *run, stator_io *io, wire_in *in,
 		    stator_error *err);
@@ -109,6 +116,7 @@ static int exchange(isolated *p, const char *what, int64_t allowed_ms,
 static int
 start(isolated *p, stator_error *err)
 {
+	char how[HOW_SIZE];
 	wire_in in;
 	int code;
 
@@ -133,12 +141,8 @@ start(isolated *p, stator_error *err)
 	stator__wire_begin(&p->out, WIRE_INIT);
 	stator__wire_pointer(&p->out, p->configs);
 	code = exchange(p, "init", BEGIN_MS, NULL, NULL, &in, err);
-	if (code && p->process.pid) {
-		stator_error unused;
-
-		p->out.size = 0;
-		lost(p, PROCESS_GONE, "init", BEGIN_MS, &unused);
-	}
+	if (code && p->process.pid) /* `init` said no */
+		end_process(p, how);
 	return code;
 }
 
