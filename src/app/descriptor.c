@@ -284,8 +284,9 @@ read_isolation(reader *r, const char *path, const stator_json *value, void *to)
 {
 	(void)to;
 	if (value->kind != STATOR_JSON_STRING ||
-	    !stator__slice_is(value->text, "none"))
-		complain(r, path, "\"none\"", value);
+	    (!stator__slice_is(value->text, "none") &&
+	     !stator__slice_is(value->text, "process")))
+		complain(r, path, "\"none\" or \"process\"", value);
 }
 
 static void

@@ -6,6 +6,23 @@
 
 #include "registry/registry.h"
 
+void
+stator__io_at_end(stator_io *io, void (*call)(void *arg), void *arg)
+{
+	stator_at_end *e = stator__arena_alloc(io->arena, sizeof(*e));
+
+	*e = (stator_at_end){call, arg, io->at_end};
+	io->at_end = e;
+}
+
+void
+stator__io_ended(stator_io *io)
+{
+	for (const stator_at_end *e = io->at_end; e; e = e->next)
+		e->call(e->arg);
+	io->at_end = NULL;
+}
+
 static stator_io *
 io_of(const stator_run *run)
 {

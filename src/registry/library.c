@@ -99,9 +99,8 @@ elf_is_whole(stator_slice text)
 	return true;
 }
 
-/* The path of the copy; the caller frees it. NULL and an error. */
-static char *
-copy_into(const char *file, const char *folder, stator_error *err)
+char *
+stator__library_copy(const char *file, const char *folder, stator_error *err)
 {
 	char name[40], *path = NULL, *draft = NULL;
 	stator_arena arena = {0};
@@ -329,31 +328,54 @@ load(stator_library *lib, const char *file, const char *copy,
 }
 
 int
-stator__library_open(stator_library **out, const char *file,
-		     const char *folder, stator_error *err)
+stator__library_load(stator_library **out, const char *file, const char *copy,
+		     stator_error *err)
 {
 	stator_library *lib = stator__alloc(sizeof(*lib));
-	char temporary[] = "/tmp/stator-XXXXXX", *copy;
-	int code;
+	int code = load(lib, file, copy, err);
 
-	if (folder == NULL && mkdtemp(temporary) == NULL) {
-		free(lib);
-		return system_failed(temporary, "cannot be made", err);
-	}
-	copy = copy_into(file, folder ? folder : temporary, err);
-	code = copy ? load(lib, file, copy, err) : err->code;
-	if (folder == NULL) {
-		if (copy)
-			unlink(copy);
-		rmdir(temporary);
-	}
-	free(copy);
 	if (code) {
 		stator__library_close(lib);
 		return code;
 	}
 	*out = lib;
 	return STATOR_OK;
+}
+
+char *
+stator__temporary_folder(stator_error *err)
+{
+	char *path = stator__strdup("/tmp/stator-XXXXXX");
+
+	if (mkdtemp(path))
+		return path;
+	system_failed(path, "cannot be made", err);
+	free(path);
+	return NULL;
+}
+
+int
+stator__library_open(stator_library **out, const char *file,
+		     const char *folder, stator_error *err)
+{
+	char *temporary = NULL, *copy;
+	int code;
+
+	if (folder == NULL) {
+		temporary = stator__temporary_folder(err);
+		if (temporary == NULL)
+			return err->code;
+	}
+	copy = stator__library_copy(file, folder ? folder : temporary, err);
+	code = copy ? stator__library_load(out, file, copy, err) : err->code;
+	if (temporary) {
+		if (copy)
+			unlink(copy);
+		rmdir(temporary);
+	}
+	free(temporary);
+	free(copy);
+	return code;
 }
 
 void

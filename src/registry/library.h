@@ -17,6 +17,14 @@ typedef struct stator_library stator_library;
  */
 int stator__library_open(stator_library **out, const char *file,
 			 const char *folder, stator_error *err);
+/* The two halves: the path of a copy, which the caller frees, or NULL ... */
+char *stator__library_copy(const char *file, const char *folder,
+			   stator_error *err);
+/* ... and the loading of it; messages speak of `file`. */
+int stator__library_load(stator_library **out, const char *file,
+			 const char *copy, stator_error *err);
+/* A new folder for a copy that is not kept; caller frees, or NULL. */
+char *stator__temporary_folder(stator_error *err);
 /* Borrowed until the library is closed. */
 const stator_plugin *stator__library_plugin(const stator_library *library);
 /* Unloads it: nobody may use anything of the plugin any more. */

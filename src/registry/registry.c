@@ -241,6 +241,7 @@ init_plugin(stator_loaded *l, stator_problems *problems)
 	const stator_plugin *p = l->source.plugin;
 	stator_error err = {0};
 
+	l->data = l->source.isolated ? l->source.owner : NULL;
 	if (p->init && p->init(&stator__host_api, l->configs, &l->data, &err)) {
 		stator__problem(problems, l->source.file, 1, 1,
 				"plugin %s %s: init: %s", p->name, p->version,
@@ -297,6 +298,13 @@ stator__registry_bind(const stator_def *def,
 }
 
 void
+stator__source_close(stator_source_plugin *source)
+{
+	if (source->close)
+		source->close(source->owner);
+}
+
+void
 stator__registry_free(stator_registry *r)
 {
 	if (r == NULL)
@@ -306,8 +314,7 @@ stator__registry_free(stator_registry *r)
 
 		if (l->ready && l->source.plugin->finit)
 			l->source.plugin->finit(l->data);
-		if (l->source.library)
-			stator__library_close(l->source.library);
+		stator__source_close(&l->source);
 	}
 	stator__arena_free(&r->arena);
 	free(r);
@@ -324,13 +331,14 @@ stator__registry_find(const stator_registry *r, const char *qname)
 
 /* Instances --------------------------------------------------------------------------- */
 
-/* The same plugin in the version before, for hand-over. */
+/* The same plugin in the version before, for hand-over: in one process. */
 static void *
 predecessor(const stator_loaded *l, const stator_registry *old,
 	    stator_instance *before)
 {
 	for (size_t i = 0; old && before && i < old->plugin_count; i++)
-		if (before[i].attached &&
+		if (before[i].attached && !l->source.isolated &&
+		    !old->plugins[i].source.isolated &&
 		    strcmp(old->plugins[i].source.plugin->name,
 			   l->source.plugin->name) == 0)
 			return before[i].self;
@@ -403,7 +411,7 @@ stator__instance_enter(stator_instance *in)
 		return 0;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_lock(&in->lock);
-	return stator__monotonic_ns();
+	return stator__coarse_ns();
 }
 
 void
@@ -415,7 +423,7 @@ stator__instance_leave(stator_instance *in, int64_t entered,
 
 	if (entered == 0)
 		return;
-	took = stator__monotonic_ns() - entered;
+	took = stator__coarse_ns() - entered;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_unlock(&in->lock);
 	if (took <= allowed * 1000000ll)

@@ -24,6 +24,8 @@ extern const stator_host_api stator__host_api;
 typedef struct stator_io {
 	stator_run run;
 	stator_arena *arena; /* dropped at the end of the run */
+	struct stator_at_end *at_end;
+	const stator_storage *called; /* the one that is called */
 	const stator_def *def;
 	/* The ordered space of a workspace; NULL and an error when it cannot
 	 * be read. */
@@ -40,6 +42,17 @@ typedef struct stator_io {
 	int64_t status; /* of sys.Response; 0: not set */
 	stator_slice message;
 } stator_io;
+
+/* What is done at the end of a run, the last said first. */
+typedef struct stator_at_end {
+	void (*call)(void *arg);
+	void *arg;
+	struct stator_at_end *next;
+} stator_at_end;
+
+void stator__io_at_end(stator_io *io, void (*call)(void *arg), void *arg);
+/* The run has ended; before its arena is dropped. */
+void stator__io_ended(stator_io *io);
 
 /* The two exports of the host that `get_ext` hands out. */
 extern const stator_store_api stator__store_api;
@@ -68,9 +81,13 @@ typedef struct stator_source_plugin {
 	const stator_plugin *plugin;
 	const char *package;	 /* whose storages it has; NULL: any's */
 	const char *file;	 /* for messages */
-	stator_library *library; /* taken; NULL: linked in */
+	void *owner;		 /* of the plugin; NULL: linked in */
+	void (*close)(void *owner); /* drops it */
 	bool trusted;		 /* its rows need no check: the host's own */
+	bool isolated;		 /* `init` finds the owner in `*plugin` */
 } stator_source_plugin;
+
+void stator__source_close(stator_source_plugin *source);
 
 /* A plugin of a deployed application. */
 typedef struct stator_loaded {
@@ -108,7 +125,7 @@ typedef struct stator_registry {
 
 /*
  * Binds what the definition declares. `configs` is "storages" of the
- * descriptor, or NULL. The libraries of the sources are taken, whatever comes.
+ * descriptor, or NULL. The owners of the sources are taken, whatever comes.
  * Everything that is missing is added to the problems; NULL then. Caller frees
  * with `stator__registry_free`.
  */

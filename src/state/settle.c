@@ -29,6 +29,7 @@ keep_io(stator_arena *arena, const stator_io *from, stator_io *io)
 {
 	*io = *from;
 	io->arena = arena;
+	io->at_end = NULL;
 	io->writes = NULL;
 	io->on_result = NULL;
 	io->message = stator__slice("", 0);
@@ -80,6 +81,7 @@ keep(stator_settlements *list, const stator_state *st, const stator_handle *h)
 		return;
 	keep_io(&list->arena, &st->io, &s->io);
 	s->io.space = h->binding->space;
+	s->io.called = h->binding->storage;
 	s->handle = h;
 	if (list->first)
 		list->last->next = s;
@@ -111,6 +113,7 @@ stator__settle_run(stator_settlements *list)
 		s->handle->binding->storage->settle(in->self, &s->io.run,
 						    s->items, s->count);
 		stator__instance_leave(in, entered, s->handle->binding);
+		stator__io_ended(&s->io);
 	}
 	stator__settle_drop(list);
 }

@@ -29,6 +29,7 @@ stator__state_end(stator_state *st)
 {
 	while (st->cursor_count)
 		stator__state_close(st, st->cursors[st->cursor_count - 1].cursor);
+	stator__io_ended(&st->io);
 	st->wish_count = 0;
 	st->rows_read = st->bytes_returned = 0;
 	st->breach = 0;
@@ -144,6 +145,7 @@ static int64_t
 enter(stator_state *st, const stator_handle *h, stator_error *err)
 {
 	st->io.space = h->binding->space;
+	st->io.called = h->binding->storage;
 	err->msg[0] = 0;
 	return stator__instance_enter(h->instance);
 }
