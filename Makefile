@@ -50,7 +50,8 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan abi bench examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan abi bench examples install \
+	clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 

@@ -214,6 +214,24 @@ name_app(stator_version *v, const char *image)
 	v->app = last_part(name);
 }
 
+/* The text begins with the file of the plugin. */
+static void
+attach_failed(const stator_version *v, const stator_error *err,
+	      stator_problems *problems)
+{
+	for (size_t i = 0; i < v->registry->plugin_count; i++) {
+		const char *file = v->registry->plugins[i].source.file;
+		size_t n = strlen(file);
+
+		if (strncmp(err->msg, file, n) == 0 && err->msg[n] == ':') {
+			stator__problem(problems, file, 1, 1, "%s",
+					err->msg + n + 2);
+			return;
+		}
+	}
+	stator__problem(problems, "image", 1, 1, "%s", err->msg);
+}
+
 /* Every package is loaded once, with all its extensions, to find problems. */
 static void
 try_engines(stator_version *v, stator_problems *problems)
@@ -228,7 +246,7 @@ try_engines(stator_version *v, stator_problems *problems)
 	deployment.instances = &instances;
 	if (stator__registry_attach(v->registry, 0, NULL, NULL, &instances,
 				    &err)) {
-		stator__problem(problems, "image", 1, 1, "%s", err.msg);
+		attach_failed(v, &err, problems);
 		return;
 	}
 	worker = stator__worker_new(&partition, &deployment, problems);
@@ -469,6 +487,7 @@ build(loading *l, const char *image)
 	static const stator_def no_storages;
 	stator_version *v = l->version;
 	size_t before = l->problems->count;
+	stator_given_configs configs;
 
 	if (l->source_count == 0)
 		return;
@@ -490,9 +509,11 @@ build(loading *l, const char *image)
 		close_plugins(l);
 		return;
 	}
+	configs = (stator_given_configs){v->descriptor.storages,
+					 v->descriptor.file,
+					 v->descriptor.text};
 	v->registry = stator__registry_bind(v->def, l->plugins,
-					    l->plugin_count,
-					    v->descriptor.storages,
+					    l->plugin_count, &configs,
 					    l->problems);
 	if (v->registry == NULL)
 		return;

@@ -265,6 +265,7 @@ bool
 conform_configure(conform_bench *b)
 {
 	const char *text = b->suite->config_json;
+	const stator_json *wrong;
 	stator_json *given = NULL;
 	stator_error err;
 
@@ -282,7 +283,7 @@ conform_configure(conform_bench *b)
 		const stator_json *own = config_of(b, given, s);
 
 		if (stator__config_row(&b->arena, s, &own, 1, &b->configs[i],
-				       &err) == STATOR_OK)
+				       &wrong, &err) == STATOR_OK)
 			continue;
 		conform_broke(b, RULE_CONFIG, CALL_NONE,
 			      "storage %s: %s; give it with --config", s->name,

@@ -33,6 +33,7 @@ check_presets(conform_bench *b, const stator_storage *s)
 	for (size_t i = 0; i < s->config_field_count; i++) {
 		const stator_field_desc *f = &s->config_fields[i];
 		stator_storage alone = *s;
+		const stator_json *wrong;
 		stator_json *json;
 		stator_error err;
 		stator_row row;
@@ -50,7 +51,7 @@ check_presets(conform_bench *b, const stator_storage *s)
 					  strlen(f->preset), &json, &err);
 		if (code == STATOR_OK)
 			code = stator__config_row(&b->arena, &alone, NULL, 0,
-						  &row, &err);
+						  &row, &wrong, &err);
 		if (code)
 			conform_broke(b, RULE_PRESET, CALL_NONE,
 				      "storage %s: the preset of %s: %s",

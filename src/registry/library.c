@@ -317,8 +317,15 @@ load(stator_library *lib, const char *file, const char *copy,
      stator_error *err)
 {
 	lib->handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
-	if (lib->handle == NULL)
-		return refuse(err, file, "cannot be loaded: %s", dlerror());
+	if (lib->handle == NULL) {
+		const char *why = dlerror();
+		size_t n = strlen(copy);
+
+		/* Nobody knows the copy. */
+		if (strncmp(why, copy, n) == 0 && why[n] == ':')
+			why += n + 2;
+		return refuse(err, file, "cannot be loaded: %s", why);
+	}
 	lib->plugin = dlsym(lib->handle, "stator_plugin_entry");
 	if (lib->plugin == NULL)
 		return refuse(err, file,

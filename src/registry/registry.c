@@ -201,16 +201,28 @@ declaration(const stator_registry *r, const stator_def *def, uint32_t plugin,
 	return NULL;
 }
 
+static bool
+is_of(const stator_json *value, const stator_json *config)
+{
+	const stator_json *c = config ? config->first : NULL;
+
+	while (c && c != value)
+		c = c->next;
+	return value && (value == config || c == value);
+}
+
 /* What schema and descriptor say; both may be silent. */
 static void
 configure(stator_registry *r, const stator_def *def, uint32_t plugin,
-	  size_t storage, const stator_json *configs,
+	  size_t storage, const stator_given_configs *configs,
 	  stator_problems *problems)
 {
 	stator_loaded *l = &r->plugins[plugin];
 	const stator_storage *s = l->source.plugin->storages[storage];
 	const stator_storage_decl *decl = declaration(r, def, plugin, s);
-	const stator_json *given[2] = {NULL, NULL};
+	const stator_json *given[2] = {NULL, NULL}, *wrong;
+	const char *file = decl ? decl->file : l->source.file;
+	int line = decl ? decl->line : 1, col = decl ? decl->col : 1;
 	stator_error err;
 	stator_json *text;
 
@@ -224,15 +236,19 @@ configure(stator_registry *r, const stator_def *def, uint32_t plugin,
 		}
 		given[0] = text;
 	}
-	if (decl && configs)
-		given[1] = stator__json_get(configs, decl->name);
+	if (decl && configs && configs->storages)
+		given[1] = stator__json_get(configs->storages, decl->name);
 	if (given[1])
 		given[1] = stator__json_get(given[1], "config");
 	if (stator__config_row(&r->arena, s, given, 2, &l->configs[storage],
-			       &err))
-		stator__problem(problems, decl ? decl->file : l->source.file,
-				decl ? decl->line : 1, decl ? decl->col : 1,
-				"storage %s: %s", s->name, err.msg);
+			       &wrong, &err) == STATOR_OK)
+		return;
+	if (is_of(wrong, given[1])) {
+		file = configs->file;
+		stator__json_place(configs->text, wrong, &line, &col);
+	}
+	stator__problem(problems, file, line, col, "storage %s: %s", s->name,
+			err.msg);
 }
 
 static void
@@ -254,8 +270,8 @@ init_plugin(stator_loaded *l, stator_problems *problems)
 /* Life -------------------------------------------------------------------------------- */
 
 static void
-load(stator_registry *r, const stator_def *def, const stator_json *configs,
-     stator_problems *problems)
+load(stator_registry *r, const stator_def *def,
+     const stator_given_configs *configs, stator_problems *problems)
 {
 	for (uint32_t i = 0; i < r->plugin_count; i++) {
 		stator_loaded *l = &r->plugins[i];
@@ -275,7 +291,8 @@ load(stator_registry *r, const stator_def *def, const stator_json *configs,
 stator_registry *
 stator__registry_bind(const stator_def *def,
 		      const stator_source_plugin *sources, size_t source_count,
-		      const stator_json *configs, stator_problems *problems)
+		      const stator_given_configs *configs,
+		      stator_problems *problems)
 {
 	stator_registry *r = stator__alloc(sizeof(*r));
 	size_t before = problems->count;

@@ -123,16 +123,22 @@ typedef struct stator_registry {
 	size_t plugin_count;
 } stator_registry;
 
+/* What descriptor.json says of storages, and where. */
+typedef struct stator_given_configs {
+	const stator_json *storages; /* by name; NULL: nothing */
+	const char *file;
+	stator_slice text; /* of the file */
+} stator_given_configs;
+
 /*
- * Binds what the definition declares. `configs` is "storages" of the
- * descriptor, or NULL. The owners of the sources are taken, whatever comes.
+ * Binds what the definition declares. The owners of the sources are taken, whatever comes.
  * Everything that is missing is added to the problems; NULL then. Caller frees
  * with `stator__registry_free`.
  */
 stator_registry *stator__registry_bind(const stator_def *def,
 				       const stator_source_plugin *sources,
 				       size_t source_count,
-				       const stator_json *configs,
+				       const stator_given_configs *configs,
 				       stator_problems *problems);
 void stator__registry_free(stator_registry *registry);
 /* Borrowed until the registry is freed; NULL when there is none. */
@@ -157,10 +163,12 @@ void stator__instance_leave(stator_instance *instance, int64_t entered,
 
 /*
  * The configuration of a storage as a row, from JSON texts, the later ones
- * over the earlier (each may be NULL). Messages begin with the field.
+ * over the earlier (each may be NULL). Messages begin with the field; `wrong`
+ * is the value that they are about, or NULL.
  */
 int stator__config_row(stator_arena *arena, const stator_storage *storage,
 		       const stator_json *const *given, size_t count,
-		       stator_row *out, stator_error *err);
+		       stator_row *out, const stator_json **wrong,
+		       stator_error *err);
 
 #endif
