@@ -108,14 +108,37 @@ local function load_package(package, modules, extensions, require_module, proble
   return find_functions(package, module, modules[package].path, extensions, problems)
 end
 
-return function(cdef, engine, run, api, package, modules, extensions)
+-- Tells the host which machine code is of which line, so that a run that is stopped in it
+-- can be told where. A trace begins at a loop, a function or the side of another trace.
+local function note_traces(api, engine, numbers)
+  local util = require "jit.util"
+  local line, number
+  jit.attach(function(what, trace, func, pc)
+    if what == "start" then
+      local info = util.funcinfo(func, pc)
+      number, line = numbers[info.source], info.currentline
+    elseif what == "stop" and number and line then
+      local code, address = util.tracemc(trace)
+      if code then api.trace(engine, address % 2 ^ 64, #code, number, line) end
+    elseif what == "flush" then
+      api.flush(engine)
+    end
+  end, "trace")
+end
+
+return function(cdef, engine, run, api, package, modules, extensions, fuel)
   ffi.cdef(cdef)
   engine = ffi.cast("lua_engine *", engine)
   run = ffi.cast("lua_run *", run)
   api = ffi.cast("const lua_api *", api)
 
   local paths = {}
-  for _, m in pairs(modules) do paths["@" .. m.path] = true end
+  local numbers = {}
+  for _, m in pairs(modules) do
+    paths["@" .. m.path] = true
+    numbers["@" .. m.path] = m.number
+  end
+  note_traces(api, engine, numbers)
   local raise = make_raise(paths)
   local rows, state = require "stator.rows", require "stator.state"
   rows.open(run, api, engine, raise)

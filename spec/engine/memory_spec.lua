@@ -29,7 +29,8 @@ function M.Project() end
 
 local function image_of(module, megabytes, more)
   local files = { ["descriptor.json"] = ('{ "engines": { "query": 1 }, "limits": '
-    .. '{ "memoryMB": %d, "breaches": 1000000 } }'):format(megabytes or 8) }
+    .. '{ "memoryMB": %d, "breaches": 1000000, "timeMs": '
+    .. '{ "command": 60000, "query": 60000, "projector": 60000 } } }'):format(megabytes or 8) }
   for path, text in pairs(more or {}) do files[path] = text end
   return stator.shop(SCHEMA, MODULE .. module, files)
 end
