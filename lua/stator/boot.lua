@@ -126,6 +126,24 @@ local function note_traces(api, engine, numbers)
   end, "trace")
 end
 
+local function load_text(text, name, env) return load(text, name, "t", env) end
+
+-- What stands in for signals where there are none.
+local function open_fuel(api, engine, numbers)
+  local fuel = require "stator.fuel"
+  local burn, charge = fuel.meter(api, engine, function()
+    for level = 3, 60 do
+      local info = debug.getinfo(level, "Sl")
+      if not info then break end
+      if numbers[info.source] and info.currentline > 0 then
+        return numbers[info.source], info.currentline
+      end
+    end
+    return 0, 0
+  end)
+  return fuel.loader(burn), function(env) fuel.limit(env, burn, charge) end
+end
+
 return function(cdef, engine, run, api, package, modules, extensions, fuel)
   ffi.cdef(cdef)
   engine = ffi.cast("lua_engine *", engine)
@@ -145,9 +163,11 @@ return function(cdef, engine, run, api, package, modules, extensions, fuel)
   state.open(run, api, engine, raise)
 
   local env, begin
+  local compile, limit = load_text, nil
+  if fuel then compile, limit = open_fuel(api, engine, numbers) end
   local function load_module(name)
     local m = modules[name]
-    return load(m.text, "@" .. m.path, "t", env)
+    return compile(m.text, "@" .. m.path, env)
   end
   local frozen_state = setmetatable({}, {
     __index = function(_, name)
@@ -157,7 +177,7 @@ return function(cdef, engine, run, api, package, modules, extensions, fuel)
     __metatable = false,
   })
   local require_module = make_require(modules, load_module, frozen_state)
-  env, begin = require("stator.sandbox").new(require_module)
+  env, begin = require("stator.sandbox").new(require_module, compile, limit)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)

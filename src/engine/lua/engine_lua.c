@@ -404,7 +404,7 @@ api_stop(lua_engine *e, uint32_t module, int32_t line)
 		e->preempt.file = e->env->modules[module].path;
 		e->preempt.line = line;
 	}
-	stator__preempt_author(&e->preempt);
+	stator__preempt_stop(&e->preempt);
 }
 
 /*
@@ -470,7 +470,7 @@ HOST_VOID(flush, (lua_engine *e), e)
 static int32_t
 host_is_up(lua_engine *e)
 {
-	return stator__preempt_due(&e->preempt);
+	return stator__preempt_is_over(&e->preempt);
 }
 
 static const lua_api api = {

@@ -30,7 +30,7 @@ enum {
 	PATIENCE = 10,	/* times the limit, of wall time */
 	IDLE_MS = 100,	/* without a run: the watchdog goes to sleep */
 	RETRY_MS = 1,	/* a run that could not be left is tried again */
-	POLITE_TRIES = 5, /* before safe points leave: they know no line */
+	POLITE_TRIES = 5, /* before safe points leave, which know no line */
 	LONGEST_MS = 10 /* a new run is seen after this, at the latest */
 };
 #define MS INT64_C(1000000)
@@ -273,7 +273,7 @@ look_at(watched *w, int64_t *wait)
 		return true;
 	*wait = RETRY_MS * MS;
 	__atomic_store_n(&t->over, run, __ATOMIC_RELEASE);
-	if (!signals || w->tries++ >= POLITE_TRIES)
+	if (w->tries++ >= POLITE_TRIES)
 		__atomic_store_n(&t->due, run, __ATOMIC_RELEASE);
 	/* What it does in the host is not to be disturbed. */
 	if (signals && !__atomic_load_n(&t->in_host, __ATOMIC_RELAXED))

@@ -50,8 +50,8 @@ typedef struct lua_preempt {
 /* The part of a thread that safe points look at. */
 struct lua_thread {
 	uint64_t run;  /* counts arms and disarms: odd while a run is on */
-	uint64_t over; /* the run whose time is up: it may be interrupted */
-	uint64_t due;  /* the same, for safe points */
+	uint64_t over; /* the run whose time is up */
+	uint64_t due;  /* the same some tries later: safe points may leave */
 	lua_preempt *preempt;
 	uint32_t limit_ms;
 	uint32_t signals;
@@ -85,6 +85,15 @@ _Noreturn void stator__preempt_stop(lua_preempt *p);
 /* Notes machine code of a line; forgets all of it. */
 void stator__preempt_trace(lua_preempt *p, const lua_trace *trace);
 void stator__preempt_flush(lua_preempt *p);
+
+/* For what can say the line before it leaves. */
+static inline bool
+stator__preempt_is_over(const lua_preempt *p)
+{
+	const lua_thread *t = p->thread;
+
+	return t && __atomic_load_n(&t->over, __ATOMIC_RELAXED) == t->run;
+}
 
 static inline bool
 stator__preempt_due(const lua_preempt *p)
