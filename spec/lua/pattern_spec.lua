@@ -7,7 +7,8 @@ local function nothing() end
 -- Everything goes to Lua: there are fewer steps than any pattern needs.
 local in_lua = pattern.functions(string, nothing, nothing, -1)
 
-local ATOMS = { "a", "b", ".", "%a", "%d", "[ab]", "[^a]", "[a-c]", "%s", "(a)", "(", "%1", "$", "^",
+local ATOMS = { "a", "b", ".", "%a", "%d", "[ab]", "[^a]", "[a-c]", "%s", "(a)", "(", "%1", "$",
+  "^",
   "x*", "%b()", "%f[%w]", "()", "-", "[]a]", "[^]]", "%", "[%a_]", "(.-)", "(%w+)", "%b", "[a" }
 local QUANTIFIERS = { "", "", "", "*", "+", "-", "?" }
 local CHARS = { "a", "b", "c", "1", " ", "(", ")", "x", "\0", "_", "]", "-" }
