@@ -112,11 +112,17 @@ end
 -- can be told where. A trace begins at a loop, a function or the side of another trace.
 local function note_traces(api, engine, numbers)
   local util = require "jit.util"
-  local line, number
+  local number, line
   jit.attach(function(what, trace, func, pc)
     if what == "start" then
-      local info = util.funcinfo(func, pc)
+      local info, level = util.funcinfo(func, pc), 1
       number, line = numbers[info.source], info.currentline
+      -- Text that was loaded, or a function of the library: who called it.
+      while not number and info and level < 8 do
+        level = level + 1
+        info = debug.getinfo(level, "Sl")
+        if info then number, line = numbers[info.source], info.currentline end
+      end
     elseif what == "stop" and number and line then
       local code, address = util.tracemc(trace)
       if code then api.trace(engine, address % 2 ^ 64, #code, number, line) end

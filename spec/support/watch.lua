@@ -1,5 +1,6 @@
 --- watch.lua: mappings and resident KB of a process that serves requests.
 
+local assert = require "luassert"
 local stator = require "support.stator"
 
 local SCRIPT = [[

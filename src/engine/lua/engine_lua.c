@@ -660,6 +660,9 @@ stator__lua_check(const stator_module *m, stator_problems *problems)
 	char *rest;
 	long line;
 
+	/* LuaJIT: a number like 1LL loads what a collection takes away while
+	 * ffi itself is not loaded; lua_close then misses it. */
+	lua_gc(L, LUA_GCSTOP, 0);
 	if (m->text.size && text[0] == '\033') {
 		stator__problem(problems, m->file, 1, 1,
 				"bytecode is not taken; put the source here");

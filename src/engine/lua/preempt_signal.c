@@ -181,16 +181,12 @@ in_own_code(const lua_preempt *p, uintptr_t pc)
 
 /* Called from LuaJIT without a frame. */
 static bool
-in_byte_function(const lua_preempt *p, uintptr_t pc, const void *sp)
+in_byte_function(const lua_preempt *p, uintptr_t pc, const uintptr_t *sp)
 {
 	for (size_t i = 0; i < signals.byte_count; i++) {
-		uintptr_t caller;
-
-		if (!within(&signals.bytes[i], pc))
-			continue;
-		caller = *(const uintptr_t *)sp;
-		return within(&signals.luajit, caller) ||
-		       in_own_code(p, caller);
+		if (within(&signals.bytes[i], pc))
+			return within(&signals.luajit, *sp) ||
+			       in_own_code(p, *sp);
 	}
 	return false;
 }
@@ -211,6 +207,18 @@ note_trace(lua_preempt *p, uintptr_t pc)
 		return true;
 	}
 	return false;
+}
+
+enum { STACK_WORDS = 48 };
+
+/* The line of the machine code that called what runs: a guess by what looks
+ * like a return address. */
+static void
+guess_trace(lua_preempt *p, const uintptr_t *sp)
+{
+	for (size_t i = 0; i < STACK_WORDS; i++)
+		if (in_own_code(p, sp[i]) && note_trace(p, sp[i]))
+			return;
 }
 
 /* The innermost line of a module. */
@@ -271,6 +279,7 @@ try_to_leave(lua_thread *t, const ucontext_t *context)
 {
 	const greg_t *registers = context->uc_mcontext.gregs;
 	uintptr_t pc = (uintptr_t)registers[REG_RIP];
+	const uintptr_t *sp = (const uintptr_t *)registers[REG_RSP];
 	preempt_stack *stack = t->stack;
 	lua_preempt *p = t->preempt;
 	uint32_t polite = p->module_count ? POLITE_TRIES : 1;
@@ -297,9 +306,11 @@ try_to_leave(lua_thread *t, const ucontext_t *context)
 	if (p->code->noted && stator__lua_mcode_area(p->code) == NULL &&
 	    stack->tries < PATIENT_TRIES)
 		return;
-	if (within(&signals.luajit, pc) || within(&signals.libm, pc) ||
-	    in_byte_function(p, pc, (const void *)registers[REG_RSP]))
-		leave(p, stack);
+	if (!within(&signals.luajit, pc) && !within(&signals.libm, pc) &&
+	    !in_byte_function(p, pc, sp))
+		return;
+	guess_trace(p, sp);
+	leave(p, stack);
 }
 
 static void
