@@ -61,7 +61,8 @@ local HOSTILE = {
     local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end fib(90)]],
   ["floating point in libm"] = [[
     local x = 1.5 while true do x = math.sin(x) ^ 1.1 + math.exp(math.cos(x)) end]],
-  ["a loop over strings"] = 'local s = ("x"):rep(100) while true do for c in s:gmatch "." do _ = c end end',
+  ["a loop over strings"] = [[
+    local s = ("x"):rep(100) while true do for c in s:gmatch "." do _ = c end end]],
   ["a loop of tables"] = "while true do local t = { {}, {}, x = {} } _ = t end",
   ["a loop of closures"] = "while true do local t = function() return args end _ = t end",
   ["a loop of 64 bit integers"] = "local x = 0LL while true do x = x * 3LL + 1LL end",
@@ -84,7 +85,8 @@ local HOSTILE = {
     local mt = { __lt = function(a, b) while true do end end }
     table.sort { setmetatable({}, mt), setmetatable({}, mt) }]],
   ["a __call"] = "local t = setmetatable({}, { __call = function(self) return self() end }) t()",
-  ["a __tostring"] = "return tostring(setmetatable({}, { __tostring = function() while true do end end }))",
+  ["a __tostring"] = [[
+    return tostring(setmetatable({}, { __tostring = function() while true do end end }))]],
   ["an iterator"] = "for i in function(_, n) return (n or 0) + 1 end do _ = i end",
   ["an iterator that never ends inside"] = "for i in function() while true do end end do _ = i end",
   ["a sort comparator"] = "table.sort({ 3, 1, 2 }, function() while true do end end)",
@@ -108,14 +110,17 @@ local HOSTILE = {
     while true do a:find(b, 1, true) end]],
   ["string.rep"] = 'while true do ("x"):rep(1e6) end',
   ["string.rep and a lot of what it gives"] = 'while true do local s = ("x"):rep(1e6) s = s .. s end',
-  ["string.format"] = 'while true do ("%s %5.2f %q"):format(args.N, 1 / 3, ("x"):rep(1000)) end',
-  ["strings upside down"] = 'local s = ("xy"):rep(1e6) while true do s:reverse():upper():lower() end',
+  ["string.format"] = [[
+    while true do ("%s %5.2f %q"):format(args.N, 1 / 3, ("x"):rep(1000)) end]],
+  ["strings upside down"] = [[
+    local s = ("xy"):rep(1e6) while true do s:reverse():upper():lower() end]],
   ["table.concat"] = [[
     local t = {} for i = 1, 1000 do t[i] = "x" .. i end while true do table.concat(t, ",") end]],
   ["table.insert at the front"] = [[
     local t = {} for i = 1, 1e5 do t[i] = i end
     while true do table.insert(t, 1, 0) table.remove(t, 1) end]],
-  ["unpack"] = "local t = {} for i = 1, 5000 do t[i] = i end while true do select('#', unpack(t)) end",
+  ["unpack"] = [[
+    local t = {} for i = 1, 5000 do t[i] = i end while true do select("#", unpack(t)) end]],
   ["sorts of long tables"] = [[
     local t = {} for i = 1, 1e5 do t[i] = i * 7919 % 100003 end
     while true do table.sort(t) table.sort(t, function(a, b) return a > b end) end]],
@@ -137,7 +142,8 @@ local HOSTILE = {
     while true do coroutine.resume(coroutine.create(function() error "x" end)) end]],
   ["errors of the host"] = "while true do pcall(function() return args.Nothing end) end",
   ["errors in compiled code"] = [[
-    local t = {} while true do pcall(function() for i = 1, 100 do if i == 99 then t.x.y = 1 end end end) end]],
+    local t = {}
+    while true do pcall(function() for i = 1, 100 do if i == 99 then t.x.y = 1 end end end) end]],
   -- the host
   ["reads"] = "local k = Sales { Year = 1, Name = 'x' } while true do pcall(state.get, k) end",
   ["keys"] = "while true do Sales { Year = 1, Name = 'x' } end",
@@ -146,7 +152,9 @@ local HOSTILE = {
   ["an error's __tostring"] = [[
     error(setmetatable({}, { __tostring = function() while true do end end }))]],
   ["machine code that comes and goes"] = [[
-    for i = 1, 1e9 do load("local x = 0 for i = 1, 100 do x = x + i * " .. i .. " end return x")() end]],
+    for i = 1, 1e9 do
+      load("local x = 0 for i = 1, 100 do x = x + i * " .. i .. " end return x")()
+    end]],
   ["the collector"] = [[
     local t = {} for i = 1, 1e5 do t[i] = { i } end
     while true do for i = 1, 1e5 do t[i] = { t[i] and t[i][1] } end end]],

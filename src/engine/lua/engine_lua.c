@@ -470,7 +470,7 @@ HOST_VOID(flush, (lua_engine *e), e)
 static int32_t
 host_is_up(lua_engine *e)
 {
-	return stator__preempt_is_over(&e->preempt);
+	return stator__preempt_over(&e->preempt);
 }
 
 static const lua_api api = {
@@ -516,7 +516,8 @@ typedef int (*lua_entry)(lua_engine *e, void *ctx);
 static int
 landed(lua_engine *e, int by)
 {
-	stator__preempt_disarm(&e->preempt);
+	if (e->preempt.thread)
+		stator__preempt_disarm(&e->preempt);
 	drop_state(e);
 	return by == PREEMPT_TIME ? STATOR_TIME_LIMIT : STATOR_MEMORY_LIMIT;
 }
@@ -529,16 +530,17 @@ landed(lua_engine *e, int by)
 static int
 guarded(lua_engine *e, lua_entry entry, void *ctx, uint32_t limit_ms)
 {
+	bool limited = PREEMPT_LIMITS && limit_ms;
 	int code = sigsetjmp(e->escape, 0);
 
 	if (code)
 		return landed(e, code);
 	stator__lua_arena_guard(e->arena, &e->escape,
-				limit_ms ? &e->preempt : NULL);
-	if (limit_ms)
+				limited ? &e->preempt : NULL);
+	if (limited)
 		stator__preempt_arm(&e->preempt, limit_ms);
 	code = entry(e, ctx);
-	if (limit_ms)
+	if (limited)
 		stator__preempt_disarm(&e->preempt);
 	stator__lua_arena_guard(e->arena, NULL, NULL);
 	return code;
@@ -913,28 +915,23 @@ run_limit(const stator_limits *limits, const stator_ext *ext)
 	}
 }
 
+/* What is to be said of a run that was left, and of one that passed a limit. */
 static int
-run(stator_engine *engine, const stator_ext *ext, stator_state *st,
-    stator_error *err)
+failed_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
 {
-	lua_engine *e = (lua_engine *)engine;
-	run_call call = {ext, err};
-	uint32_t limit = run_limit(&e->env->limits, ext);
+	const stator_limits *limits = &e->env->limits;
+	stator_state *st = e->state;
 	char place[256];
-	int code;
 
-	if (e->L == NULL && (code = remake_state(e, err)) != STATOR_OK)
-		return code;
-	hand_in(e, ext, st);
-	code = guarded(e, enter_run, &call, limit);
 	if (code == STATOR_TIME_LIMIT && e->L == NULL)
 		stator__fail(err, code, "%slimit of %u ms exceeded",
-			     stopped_at(e, ext, place, sizeof(place)), limit);
+			     stopped_at(e, ext, place, sizeof(place)),
+			     run_limit(limits, ext));
 	if (code == STATOR_MEMORY_LIMIT && e->L == NULL)
 		stator__fail(err, code,
 			     "%slimit of %llu bytes of memory exceeded",
 			     e->places[ext->index],
-			     (unsigned long long)e->env->limits.memory);
+			     (unsigned long long)limits->memory);
 	/* Nobody knows what such a run has left in its state. */
 	if (code == STATOR_MEMORY_LIMIT && e->L)
 		drop_state(e);
@@ -943,8 +940,24 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *st,
 			*err = st->breach_error;
 		code = st->breach;
 	}
-	if (code)
-		stator__wrap(err, "%s", ext->name);
+	stator__wrap(err, "%s", ext->name);
+	return code;
+}
+
+static int
+run(stator_engine *engine, const stator_ext *ext, stator_state *st,
+    stator_error *err)
+{
+	lua_engine *e = (lua_engine *)engine;
+	run_call call = {ext, err};
+	int code;
+
+	if (e->L == NULL && (code = remake_state(e, err)) != STATOR_OK)
+		return code;
+	hand_in(e, ext, st);
+	code = guarded(e, enter_run, &call, run_limit(&e->env->limits, ext));
+	if (STATOR_UNLIKELY(code || st->breach))
+		code = failed_run(e, ext, err, code);
 	e->state = NULL;
 	return code;
 }

@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include "engine/lua/preempt.h"
-#include "engine/lua/preempt_self.h"
 
 enum {
 	PATIENCE = 10,	/* times the limit, of wall time */
@@ -51,14 +50,14 @@ typedef struct watched {
 static struct watch {
 	pthread_mutex_t life; /* of opening and closing */
 	uint32_t users;
-	pthread_mutex_t lock; /* of what the watchdog looks at */
+	pthread_mutex_t lock; /* of what the watchdog looks at, and `asleep` */
 	bool stopping, hooked, barrier;
 	pthread_t watchdog;
 	watched *threads;
 	pthread_key_t at_exit;
 	int64_t now; /* of the watchdog */
 	uint32_t bell;
-	uint32_t asleep;
+	bool asleep;
 } watch = {.life = PTHREAD_MUTEX_INITIALIZER,
 	   .lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -73,11 +72,11 @@ ring(void)
 	syscall(SYS_futex, &watch.bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void
-wake(void)
+void
+stator__preempt_wake(void)
 {
-	if (__atomic_exchange_n(&watch.asleep, 0, __ATOMIC_SEQ_CST))
-		ring();
+	__atomic_store_n(&stator__preempt_self->asleep, 0, __ATOMIC_RELAXED);
+	ring();
 }
 
 /* Until the bell rings or `ns` are over. */
@@ -106,8 +105,8 @@ detach(void *thread)
 	free(w);
 }
 
-static lua_thread *
-attach(void)
+lua_thread *
+stator__preempt_attach(void)
 {
 	watched *w = stator__alloc(sizeof(*w));
 
@@ -115,6 +114,7 @@ attach(void)
 	pthread_getcpuclockid(pthread_self(), &w->cpu_clock);
 	w->thread.stack = stator__preempt_stack_new();
 	pthread_mutex_lock(&watch.lock);
+	w->thread.asleep = watch.asleep;
 	w->next = watch.threads;
 	watch.threads = w;
 	pthread_mutex_unlock(&watch.lock);
@@ -129,7 +129,7 @@ stator__preempt_visit(void)
 {
 	if (stator__preempt_self)
 		return false;
-	attach();
+	stator__preempt_attach();
 	return true;
 }
 
@@ -143,36 +143,6 @@ stator__preempt_leave(bool visited)
 }
 
 /* Runs ---------------------------------------------------------------------- */
-
-void
-stator__preempt_arm(lua_preempt *p, uint32_t limit_ms)
-{
-	lua_thread *t = stator__preempt_self;
-
-	if (STATOR_UNLIKELY(t == NULL))
-		t = attach();
-	p->thread = t;
-	t->preempt = p;
-	t->limit_ms = limit_ms;
-	t->signals = !p->fuel;
-	t->in_host = 0;
-	__atomic_store_n(&t->run, t->run + 1, __ATOMIC_RELEASE);
-	/* The watchdog's barrier keeps these two in order on its side. */
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (STATOR_UNLIKELY(__atomic_load_n(&watch.asleep, __ATOMIC_RELAXED)))
-		wake();
-}
-
-void
-stator__preempt_disarm(lua_preempt *p)
-{
-	lua_thread *t = p->thread;
-
-	if (t == NULL)
-		return;
-	__atomic_store_n(&t->run, t->run + 1, __ATOMIC_RELEASE);
-	p->thread = NULL;
-}
 
 void
 stator__preempt_stop(lua_preempt *p)
@@ -292,24 +262,30 @@ look(int64_t *wait)
 	return active;
 }
 
+static void
+set_asleep(bool asleep)
+{
+	watch.asleep = asleep;
+	for (watched *w = watch.threads; w; w = w->next)
+		__atomic_store_n(&w->thread.asleep, asleep, __ATOMIC_SEQ_CST);
+}
+
 /* Nothing was on for a while: until a run wakes the watchdog. */
 static void
 doze(uint32_t bell)
 {
 	int64_t wait;
 
-	__atomic_store_n(&watch.asleep, 1, __ATOMIC_SEQ_CST);
+	set_asleep(true);
 	/* From here on every thread that arms sees that it has to wake. */
 	if (watch.barrier)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-	if (look(&wait)) {
-		__atomic_store_n(&watch.asleep, 0, __ATOMIC_SEQ_CST);
-		return;
+	if (!look(&wait)) {
+		pthread_mutex_unlock(&watch.lock);
+		sleep_for(bell, watch.barrier ? 3600 * 1000 * MS : 20 * MS);
+		pthread_mutex_lock(&watch.lock);
 	}
-	pthread_mutex_unlock(&watch.lock);
-	sleep_for(bell, watch.barrier ? 3600 * 1000 * MS : 20 * MS);
-	pthread_mutex_lock(&watch.lock);
-	__atomic_store_n(&watch.asleep, 0, __ATOMIC_SEQ_CST);
+	set_asleep(false);
 }
 
 static void *

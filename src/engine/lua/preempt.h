@@ -22,6 +22,13 @@
 /* What siglongjmp brings to `escape`. */
 enum { PREEMPT_MEMORY = 1, PREEMPT_TIME = 2 };
 
+/* To measure what limits of time cost: a build without them. */
+#ifdef STATOR_UNLIMITED
+enum { PREEMPT_LIMITS = 0 };
+#else
+enum { PREEMPT_LIMITS = 1 };
+#endif
+
 /* A thread that runs extensions. */
 typedef struct lua_thread lua_thread;
 
@@ -56,6 +63,7 @@ struct lua_thread {
 	uint32_t limit_ms;
 	uint32_t signals;
 	uint32_t in_host; /* a host function is at work: hands off */
+	uint32_t asleep;  /* the watchdog is: wake it */
 	struct preempt_stack *stack;
 };
 
@@ -78,8 +86,6 @@ void stator__preempt_leave(bool visited);
 
 /* Runs ---------------------------------------------------------------------- */
 
-void stator__preempt_arm(lua_preempt *p, uint32_t limit_ms);
-void stator__preempt_disarm(lua_preempt *p);
 /* Leaves the run. */
 _Noreturn void stator__preempt_stop(lua_preempt *p);
 /* Notes machine code of a line; forgets all of it. */
@@ -87,8 +93,46 @@ void stator__preempt_trace(lua_preempt *p, const lua_trace *trace);
 void stator__preempt_flush(lua_preempt *p);
 
 /* For what can say the line before it leaves. */
+/*
+ * Rationale for the TLS model: the signal may reach a thread that never ran an
+ * extension, where the first look at a variable of a library that was loaded
+ * later would allocate. Eight bytes of static TLS are always there.
+ */
+extern __thread lua_thread *stator__preempt_self
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+lua_thread *stator__preempt_attach(void);
+void stator__preempt_wake(void);
+
+static inline void
+stator__preempt_arm(lua_preempt *p, uint32_t limit_ms)
+{
+	lua_thread *t = stator__preempt_self;
+
+	if (STATOR_UNLIKELY(t == NULL))
+		t = stator__preempt_attach();
+	p->thread = t;
+	t->preempt = p;
+	t->limit_ms = limit_ms;
+	t->signals = !p->fuel;
+	__atomic_store_n(&t->run, t->run + 1, __ATOMIC_RELEASE);
+	/* The watchdog's barrier keeps these two in order on its side. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (STATOR_UNLIKELY(__atomic_load_n(&t->asleep, __ATOMIC_RELAXED)))
+		stator__preempt_wake();
+}
+
+static inline void
+stator__preempt_disarm(lua_preempt *p)
+{
+	lua_thread *t = p->thread;
+
+	__atomic_store_n(&t->run, t->run + 1, __ATOMIC_RELEASE);
+	p->thread = NULL;
+}
+
+/* For what can say the line before it leaves. */
 static inline bool
-stator__preempt_is_over(const lua_preempt *p)
+stator__preempt_over(const lua_preempt *p)
 {
 	const lua_thread *t = p->thread;
 
@@ -100,7 +144,8 @@ stator__preempt_due(const lua_preempt *p)
 {
 	const lua_thread *t = p->thread;
 
-	return t && STATOR_UNLIKELY(
+	return PREEMPT_LIMITS && t &&
+	       STATOR_UNLIKELY(
 			    __atomic_load_n(&t->due, __ATOMIC_RELAXED) ==
 			    t->run);
 }
@@ -118,7 +163,7 @@ static inline void
 stator__preempt_host(lua_preempt *p)
 {
 	stator__preempt_point(p);
-	if (STATOR_LIKELY(p->thread != NULL))
+	if (PREEMPT_LIMITS && STATOR_LIKELY(p->thread != NULL))
 		__atomic_store_n(&p->thread->in_host, 1, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
@@ -127,7 +172,7 @@ static inline void
 stator__preempt_author(lua_preempt *p)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (STATOR_LIKELY(p->thread != NULL))
+	if (PREEMPT_LIMITS && STATOR_LIKELY(p->thread != NULL))
 		__atomic_store_n(&p->thread->in_host, 0, __ATOMIC_RELAXED);
 	stator__preempt_point(p);
 }

@@ -15,7 +15,6 @@
  * (there is no area then). docs/preemption.md goes through them.
  */
 #include "engine/lua/preempt.h"
-#include "engine/lua/preempt_self.h"
 
 #if defined(__x86_64__) && defined(__GLIBC__) && \
 	!defined(__SANITIZE_THREAD__) && !defined(STATOR_NO_SIGNALS)
@@ -213,7 +212,7 @@ enum { STACK_WORDS = 48 };
 
 /* The line of the machine code that called what runs: a guess by what looks
  * like a return address. */
-static void
+__attribute__((no_sanitize("address"))) static void
 guess_trace(lua_preempt *p, const uintptr_t *sp)
 {
 	for (size_t i = 0; i < STACK_WORDS; i++)
