@@ -6,12 +6,22 @@ local SEED = tonumber(os.getenv "SEED") or os.time()
 local PUT, DELETE = 1, 2
 local C = lib.C
 
+-- Each kind of store is held to the same; one with so little memory that it checkpoints
+-- all the time.
+local KINDS = {
+  lmdb = { ops = C.stator__store_lmdb },
+  log = { ops = C.stator__store_log },
+  ["log, checkpoints"] = { ops = C.stator__store_log, overlay = 1000, segment = 4096 },
+}
+local kind
+
 local function open(path)
   local store, err = ffi.new "stator_store *[1]", ffi.new "stator_error"
-  local ops = C.stator__store_lmdb
-  assert.equal(0, ops.open(store, path, ffi.new("stator_store_opts", false, true), err))
+  local ops = kind.ops
+  local opts = ffi.new("stator_store_opts", false, true, kind.overlay or 0, kind.segment or 0)
+  assert.equal(0, ops.open(store, path, opts, err), lib.message(err))
   local snapshot = ffi.new "stator_snapshot *[1]"
-  assert.equal(0, ops.snapshot(store[0], snapshot, err))
+  assert.equal(0, (kind.newest and ops.newest or ops.snapshot)(store[0], snapshot, err))
   return { ops = ops, store = store[0], snapshot = snapshot[0], map = C.stator__map_new() }
 end
 
@@ -74,13 +84,19 @@ local function random_key()
   return key
 end
 
-describe("the store under a map #model seed " .. SEED, function()
+for name, each in pairs(KINDS) do
+describe("the store \"" .. name .. "\" under a map #model seed " .. SEED, function()
+  before_each(function() kind = each end)
   after_each(stator.clean)
 
-  it("holds what a plain table holds, with keys of every length", function()
+  for _, newest in ipairs { false, true } do
+  it("holds what a plain table holds, with keys of every length"
+    .. (newest and ", for the thread that commits" or ""), function()
     math.randomseed(SEED)
-    local s, model = open(stator.folder()), {}
-    for _ = 1, 40 do
+    kind.newest = newest
+    local folder, model = stator.folder(), {}
+    local s = open(folder)
+    for round = 1, 40 do
       for _ = 1, math.random(0, 30) do
         local key = random_key()
         local value = math.random(4) > 1 and tostring(math.random(1000)) or nil
@@ -97,9 +113,16 @@ describe("the store under a map #model seed " .. SEED, function()
         assert.same(model_range(model, low, high, reverse), range(s, low, high, reverse))
       end
       if math.random(2) == 1 then commit(s) end
+      if round % 10 == 0 then
+        commit(s)
+        close(s)
+        s = open(folder)
+      end
     end
     close(s)
+    kind.newest = nil
   end)
+  end
 
   it("sorts keys of 65,535 bytes by their bytes", function()
     local s, long = open(stator.folder()), ("k"):rep(65534)
@@ -150,3 +173,4 @@ describe("the store under a map #model seed " .. SEED, function()
     close(s)
   end)
 end)
+end
