@@ -49,7 +49,7 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan bench-store examples install clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
@@ -97,6 +97,13 @@ asan: ## the same specs under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined all build/address-undefined/libstator-spec.so
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined spec \
 		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so)"
+
+bench-store: $(BUILD)/bench-store ## measure the stores: commits of a ledger beside write and sync
+	@folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
+
+$(BUILD)/bench-%: bench/%.c $(BUILD)/libstator-spec.so
+	$(say) BENCH $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -L$(BUILD) -lstator-spec -Wl,-rpath,'$$ORIGIN'
 
 examples: all ## run every example and compare with what is expected
 	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done

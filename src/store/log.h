@@ -71,11 +71,6 @@ void stator__log_close(stator_log *log);
 void stator__record_begin(stator_buf *record);
 void stator__record_add(stator_buf *record, stator_slice key,
 			stator_slice value, stator_change change);
-static inline size_t
-stator__record_bytes(const stator_buf *record)
-{
-	return record->size - 16; /* without its header */
-}
 /*
  * Durable when this returns OK. IO: nothing of it counts. After an error that
  * says nothing about what is on disk, all later ones fail, too.

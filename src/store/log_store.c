@@ -36,6 +36,8 @@ struct stator_store {
 	stator_store_opts opts;
 	stator_log *log; /* NULL: read only */
 	stator_buf record;
+	stator_write *writes; /* of the commit at hand */
+	size_t write_count, write_cap;
 	uint64_t stable;
 	pthread_t keeper;
 	bool has_keeper;
@@ -217,26 +219,27 @@ wait_for_space(stator_store *s, stator_error *err)
 
 /* Commits --------------------------------------------------------------- */
 
-static bool
+static void
+add_write(stator_store *s, stator_slice key, stator_slice value,
+	  stator_change change)
+{
+	STATOR_GROW(s->writes, s->write_count, s->write_cap);
+	s->writes[s->write_count++] = (stator_write){key, value, change, 0};
+}
+
+/* The record of a batch, and the same as writes. */
+static void
 encode(stator_store *s, const stator_map *batch)
 {
 	stator__record_begin(&s->record);
+	s->write_count = 0;
 	for (const stator_map_node *n = stator__map_first(batch); n;
-	     n = n->next[0])
-		if (n->change != STATOR_CHANGE_NONE)
-			stator__record_add(&s->record, n->key, n->value,
-					   n->change);
-	return stator__record_bytes(&s->record) > 0;
-}
-
-static void
-apply(stator_store *s, const stator_map *batch)
-{
-	for (const stator_map_node *n = stator__map_first(batch); n;
-	     n = n->next[0])
-		if (n->change != STATOR_CHANGE_NONE)
-			stator__overlay_write(s->active, n->key, n->value,
-					      n->change);
+	     n = n->next[0]) {
+		if (n->change == STATOR_CHANGE_NONE)
+			continue;
+		stator__record_add(&s->record, n->key, n->value, n->change);
+		add_write(s, n->key, n->value, n->change);
+	}
 }
 
 static int
@@ -247,7 +250,8 @@ commit(stator_store *s, const stator_map *batch, stator_error *err)
 	if (s->log == NULL)
 		return stator__fail(err, STATOR_INVALID,
 				    "%s: opened for reading", s->path);
-	if (!encode(s, batch))
+	encode(s, batch);
+	if (s->write_count == 0)
 		return STATOR_OK;
 	code = wait_for_space(s, err);
 	if (code == STATOR_OK)
@@ -258,7 +262,7 @@ commit(stator_store *s, const stator_map *batch, stator_error *err)
 	pthread_mutex_lock(&s->lock);
 	s->stable++;
 	s->logged += s->record.size;
-	apply(s, batch);
+	stator__overlay_write(s->active, s->writes, s->write_count);
 	if (is_full(s) && !s->writing)
 		freeze(s);
 	pthread_mutex_unlock(&s->lock);
@@ -299,8 +303,10 @@ replay(void *ctx, const stator_record *rec, stator_error *err)
 	stator_slice entries = rec->entries;
 	stator_log_entry e;
 
+	s->write_count = 0;
 	while (stator__record_next(&entries, &e))
-		stator__overlay_write(r->into, e.key, e.value, e.change);
+		add_write(s, e.key, e.value, e.change);
+	stator__overlay_write(r->into, s->writes, s->write_count);
 	tell_progress(r, rec);
 	if (!r->may_write)
 		return STATOR_OK;
@@ -413,6 +419,7 @@ free_store(stator_store *s)
 	pthread_cond_destroy(&s->space);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
+	free(s->writes);
 	free(s->record.data);
 	free(s->path);
 	free(s);

@@ -742,23 +742,57 @@ insert(stator_overlay *o, cell *c)
 	o->last = n;
 }
 
-void
-stator__overlay_write(stator_overlay *o, stator_slice key, stator_slice value,
-		      stator_change change)
+static void
+write_one(stator_overlay *o, const stator_write *w)
 {
-	uint64_t hash = hash_of(o, key);
-	slot *s = slot_of(o, key, hash);
+	slot *s = slot_of(o, w->key, w->hash);
 
-	o->changed = true;
 	if (s->cell) {
-		change_cell(o, s->cell, value, change);
+		change_cell(o, s->cell, w->value, w->change);
 		return;
 	}
-	s->cell = new_cell(o, key, value, change);
-	s->hash = hash;
+	s->cell = new_cell(o, w->key, w->value, w->change);
+	s->hash = w->hash;
 	insert(o, s->cell);
 	if (++o->count * 4 > o->slot_count * 3)
 		grow_slots(o);
+}
+
+/* Rationale: most of a write is waiting for its slot and its cell. They are
+ * asked for while those before it are written. */
+enum { SLOT_AHEAD = 16, CELL_AHEAD = 8 };
+
+static void
+fetch_slot(const stator_overlay *o, stator_write *w)
+{
+	w->hash = hash_of(o, w->key);
+	__builtin_prefetch(&o->slots[w->hash & (o->slot_count - 1)]);
+}
+
+static void
+fetch_cell(const stator_overlay *o, const stator_write *w)
+{
+	const slot *s = &o->slots[w->hash & (o->slot_count - 1)];
+
+	if (s->cell && s->hash == w->hash) {
+		__builtin_prefetch(s->cell);
+		__builtin_prefetch((const char *)s->cell + 64);
+	}
+}
+
+void
+stator__overlay_write(stator_overlay *o, stator_write *writes, size_t count)
+{
+	o->changed |= count > 0;
+	for (size_t i = 0; i < count && i < SLOT_AHEAD; i++)
+		fetch_slot(o, &writes[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (i + SLOT_AHEAD < count)
+			fetch_slot(o, &writes[i + SLOT_AHEAD]);
+		if (i + CELL_AHEAD < count)
+			fetch_cell(o, &writes[i + CELL_AHEAD]);
+		write_one(o, &writes[i]);
+	}
 }
 
 /* Ranges ---------------------------------------------------------------- */

@@ -68,9 +68,15 @@ void stator__overlay_drop(stator_overlay *overlay);
 size_t stator__overlay_bytes(const stator_overlay *overlay);
 size_t stator__overlay_count(const stator_overlay *overlay);
 
-/* Key and value are copied. Faster when keys come in order. */
-void stator__overlay_write(stator_overlay *overlay, stator_slice key,
-			   stator_slice value, stator_change change);
+typedef struct stator_write {
+	stator_slice key, value;
+	stator_change change;
+	uint64_t hash; /* the overlay's own */
+} stator_write;
+
+/* Keys and values are copied. Faster when keys come in order. */
+void stator__overlay_write(stator_overlay *overlay, stator_write *writes,
+			   size_t count);
 /* The newest version, or NULL: for the thread that writes, until it does. */
 const stator_version *stator__overlay_get(const stator_overlay *overlay,
 					  stator_slice key);
