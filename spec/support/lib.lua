@@ -78,6 +78,10 @@ typedef struct stator_store_ops {
 } stator_store_ops;
 extern const stator_store_ops stator__store_lmdb;
 extern const stator_store_ops stator__store_log;
+bool stator__store_has_log(const char *path);
+int stator__store_settle(const char *path, stator_error *);
+uint32_t stator__crc32c(uint32_t, const void *, size_t);
+uint32_t stator__crc32c_plain(uint32_t, const void *, size_t);
 typedef struct stator_view {
   const stator_store_ops *ops; stator_snapshot *snapshot; stator_map *over;
 } stator_view;

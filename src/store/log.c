@@ -492,8 +492,9 @@ settle_end(stator_log *log, const stator_log_end *end)
 	FILE *in = fopen(path, "rb");
 	int fd = -1, code = in ? 0 : errno;
 
+	/* What only fills the record up may not be there; it is zero. */
 	if (in && (fseek(in, (long)end->offset, SEEK_SET) ||
-		   fread(record, 1, size, in) != size))
+		   fread(record, 1, size, in) == 0 || ferror(in)))
 		code = EIO;
 	if (code == 0)
 		code = f->open(f->ctx, path, O_RDWR, &fd);

@@ -113,8 +113,9 @@ run_checkpoint(stator_store *s, stator_error *err)
 	}
 	pthread_cond_broadcast(&s->space);
 	pthread_mutex_unlock(&s->lock);
+	/* By now, below may be the next one already. */
 	if (code == STATOR_OK && s->log)
-		stator__log_forget(s->log, s->below_lsn);
+		stator__log_forget(s->log, c.lsn);
 	return code;
 }
 
@@ -697,10 +698,11 @@ range(stator_snapshot *snap, stator_arena *arena, stator_slice low,
 	c->low = low;
 	c->high = high;
 	c->reverse = reverse;
-	if (snap->active.overlay) {
-		view = snap->newest ? stator__overlay_now(snap->active.overlay)
-				    : snap->active;
+	if (snap->active.overlay && snap->newest) {
+		view = stator__overlay_now(snap->active.overlay);
 		start(c, &c->overlays[0], &view);
+	} else if (snap->active.overlay) {
+		start(c, &c->overlays[0], &snap->active);
 	}
 	if (snap->below && !snap->below_in_tree) {
 		view = stator__overlay_now(snap->below);

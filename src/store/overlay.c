@@ -261,7 +261,7 @@ stator__overlay_view_end(stator_overlay_view *v)
 stator_overlay_view
 stator__overlay_now(stator_overlay *o)
 {
-	stator_overlay_view v = {o, o->root, o->epoch, NULL, NULL};
+	stator_overlay_view v = {o, o->root, UINT32_MAX, NULL, NULL};
 
 	return v;
 }
