@@ -7,7 +7,8 @@ SOVERSION = 1
 BUILD_PACKAGES = gcc libc6-dev make pkg-config luajit libluajit-5.1-dev \
 	liblmdb-dev libyajl-dev libpcre2-dev lua-lpeg lua-lpeg-dev \
 	libcurl4-openssl-dev
-TEST_PACKAGES = lua-busted lua-check cppcheck python3 python3-aiosmtpd openssl
+TEST_PACKAGES = lua-busted lua-check cppcheck python3 python3-aiosmtpd openssl \
+	abigail-tools g++
 PACKAGES = $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
 # SANITIZER=address,undefined builds everything into a folder of its own.
@@ -38,7 +39,7 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC \
 LDLIBS = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -llua5.1-lpeg -lpthread -lm
 LDFLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 
-ROOMS = base schema store registry conformance storage state engine engine/lua \
+ROOMS = base schema store registry isolation conformance storage state engine engine/lua \
 	engine/builtin app processor
 LIB_SOURCES = $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
 CLI_SOURCES = $(wildcard src/cli/*.c)
@@ -49,7 +50,8 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan bench-store examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-store examples install \
+	clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
@@ -98,15 +100,34 @@ asan: ## the same specs under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined spec \
 		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so)"
 
-bench-store: $(BUILD)/bench-store ## measure the stores: commits of a ledger beside write and sync
-	@folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
-
-$(BUILD)/bench-%: bench/%.c $(BUILD)/libstator-spec.so
-	$(say) BENCH $@
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -L$(BUILD) -lstator-spec -Wl,-rpath,'$$ORIGIN'
+abi: ## compare stator_plugin.h with what was released; the specs do it too
+	$(Q)spec/support/abi check
 
 examples: all ## run every example and compare with what is expected
 	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done
+
+# Benchmarks are linked to the archive: they measure rooms from the inside.
+BENCH = $(BUILD)/bench
+bench: all $(BENCH)/storage ## measure; prints tables and writes build/bench/results.json
+	$(Q)rm -rf $(BENCH)/results.json $(BENCH)/data && mkdir -p $(BENCH)/data && cp -r bench/storage $(BENCH)/data/far
+	$(Q)echo '{"storages":{"bench.Counter":{"isolation":"process"}}}' >$(BENCH)/data/far/descriptor.json
+	$(Q)$(BENCH)/storage bench/storage $(BUILD)/plugins/counter.so $(BENCH)/data $(BENCH)/results.json
+
+bench-store: $(BENCH)/store ## measure commits of a ledger: the log, LMDB, the bare write and sync
+	$(Q)folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
+
+$(BENCH)/store: bench/store.c $(BUILD)/libstator.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libstator.a $(LDLIBS)
+
+$(BENCH)/counter.o: plugins/counter/counter.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DSTATOR_STATIC_PLUGIN -Dstator_plugin_entry=bench_counter -c $< -o $@
+
+$(BENCH)/storage: bench/storage.c bench/bench.h $(BENCH)/counter.o $(BUILD)/libstator.a
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench $(LDFLAGS) -o $@ $< $(BENCH)/counter.o $(BUILD)/libstator.a $(LDLIBS)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include

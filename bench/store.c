@@ -2,7 +2,7 @@
  * store.c: what commits cost below the extensions: the batches of a ledger,
  * put into each kind of store, beside the bare write and sync of their bytes.
  *
- *	build/bench-store FOLDER [TRANSFERS [BATCH [ROUNDS [OVERLAY_MB]]]]
+ *	build/bench/store FOLDER [TRANSFERS [BATCH [ROUNDS [OVERLAY_MB]]]]
  *
  * A transfer reads and updates two of 100,000 accounts, appends an event and
  * its place in the WLog, and adds a row to a view for each account, as the

@@ -1,8 +1,8 @@
 local stator = require "support.stator"
 
 -- From the ground up; an arrow points down only.
-local ROOMS = { "include", "base", "schema", "store", "registry", "conformance", "storage", "state",
-  "engine", "app", "processor", "cli" }
+local ROOMS = { "include", "base", "schema", "store", "registry", "isolation", "conformance",
+  "storage", "state", "engine", "app", "processor", "cli" }
 
 local LEVEL = {}
 for level, room in ipairs(ROOMS) do LEVEL[room] = level end

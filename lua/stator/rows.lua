@@ -170,7 +170,7 @@ end
 
 local function wrong_value(info, field, v)
   M.raise(("%s.%s: expected %s, found %s"):format(info.name, field.name,
-    KINDS[field.kind].name, show(v)))
+    KINDS[field.kind].name, field.secret and "***" or show(v)))
 end
 
 --- The value to store for a field, checked; raises when it does not fit.
@@ -514,6 +514,7 @@ local function describe(field)
     present = field.present,
     rows = field.rows ~= nil and field.rows or nil,
     max = field.max,
+    secret = field.secret ~= 0,
     writable = field.kind ~= ROWS and field.kind ~= ROW,
   }
 end

@@ -38,7 +38,9 @@ local function key_metatable(handle)
       local parts = {}
       for _, field in ipairs(info.list) do
         local v = rawget(self, BEHIND)[field.name]
-        if v ~= nil then parts[#parts + 1] = field.name .. "=" .. tostring(v) end
+        if v ~= nil then
+          parts[#parts + 1] = field.name .. "=" .. (field.secret and "***" or tostring(v))
+        end
       end
       return ("%s {%s}"):format(handle.name, table.concat(parts, ", "))
     end,

@@ -33,15 +33,16 @@ enum {
 	KEY_BODY_MOST = 16 << 20,
 	BODY_MOST = 256 << 20,	  /* what maxBodyBytes may be */
 	HEADERS_MOST = 256 << 10,
-	TIMEOUT_MOST_MS = 86400000
+	CALL_MS = 600000,
+	TIMEOUT_MOST_MS = 590000 /* the end of a call needs a moment */
 };
 
 static const stator_field_desc key_fields[] = {
 	{"Url", STATOR_STRING, 1, 0, 0, NULL, "http:// or https://"},
 	{"Method", STATOR_STRING, 0, 0, 32, NULL, "GET unless given"},
-	{"Header", STATOR_TEXTS, 0, 0, 0, NULL,
+	{"Header", STATOR_TEXTS, 0, 1, 0, NULL,
 	 "\"name: value\", one or several; the last of a name counts"},
-	{"Body", STATOR_BYTES, 0, 0, KEY_BODY_MOST, NULL, "what is sent"},
+	{"Body", STATOR_BYTES, 0, 1, KEY_BODY_MOST, NULL, "what is sent"},
 	{"HTTPClientTimeoutMilliseconds", STATOR_INT64, 0, 0, 0, NULL,
 	 "for all of it, redirects and repetitions included"},
 	{"HandleErrors", STATOR_BOOL, 0, 0, 0, NULL,
@@ -67,7 +68,7 @@ static const stator_field_desc config_fields[] = {
 	 "a longer body of an answer is an error"},
 	{"caFile", STATOR_STRING, 0, 0, 0, "\"\"",
 	 "certificates to trust, PEM; empty: those of the system"},
-	{"proxy", STATOR_STRING, 0, 0, 0, "\"\"",
+	{"proxy", STATOR_STRING, 0, 1, 0, "\"\"",
 	 "URL of a proxy; empty: none, whatever the environment says"},
 };
 
@@ -1090,6 +1091,7 @@ static const stator_storage storage = {
 	.help = "an HTTP request and its answer",
 	.scopes = {0, 0,
 		   STATOR_QUERIES | STATOR_PROJECTORS | STATOR_JOBS, 0, 0},
+	.call_ms = CALL_MS,
 	.key_fields = key_fields,
 	.key_field_count = sizeof(key_fields) / sizeof(key_fields[0]),
 	.value_fields = value_fields,

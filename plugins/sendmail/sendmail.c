@@ -27,20 +27,16 @@
 #include "stator_plugin.h"
 
 enum {
-	TEXT_MOST = 65535,
 	BODY_MOST = 16 << 20,
 	LOCAL_MOST = 64,   /* of an address, before its @ */
 	DOMAIN_MOST = 255,
 	PLAIN_MOST = 60,   /* longer texts of headers are encoded and folded */
 	WORD_BYTES = 39,   /* of text in one encoded word */
 	LINE_BYTES = 57,   /* of the body in one line of base64 */
-	TIMEOUT_MOST_MS = 600000
+	CALL_MS = 600000,
+	TIMEOUT_MOST_MS = 290000 /* a farewell may take as long again */
 };
 
-/*
- * Rationale: Password and Body are BYTES because the host shows texts of keys
- * in its errors, and of bytes the length only.
- */
 static const stator_field_desc key_fields[] = {
 	{"From", STATOR_STRING, 1, 0, 0, NULL,
 	 "\"a@example.com\" or \"Name <a@example.com>\""},
@@ -48,11 +44,11 @@ static const stator_field_desc key_fields[] = {
 	{"CC", STATOR_TEXTS, 0, 0, 0, NULL, "like To"},
 	{"BCC", STATOR_TEXTS, 0, 0, 0, NULL, "like To; others do not see it"},
 	{"Subject", STATOR_STRING, 0, 0, 0, NULL, "one line"},
-	{"Body", STATOR_BYTES, 0, 0, BODY_MOST, NULL, "HTML, UTF-8"},
+	{"Body", STATOR_STRING, 0, 1, BODY_MOST, NULL, "HTML, UTF-8"},
 	{"Host", STATOR_STRING, 1, 0, 255, NULL, "name of the SMTP server"},
 	{"Port", STATOR_INT32, 1, 0, 0, NULL, "25, 465, 587 ..."},
 	{"Username", STATOR_STRING, 0, 0, 0, NULL, "when the server asks"},
-	{"Password", STATOR_BYTES, 0, 0, TEXT_MOST, NULL, "of the user"},
+	{"Password", STATOR_STRING, 0, 1, 0, NULL, "of the user"},
 };
 
 static const stator_field_desc value_fields[] = {
@@ -137,7 +133,7 @@ typedef struct mail {
 	size_t sent;	  /* of the message */
 	int authenticated;
 	int unauthorised; /* stopped for the lack of it */
-	char refusal[256]; /* the last reply that was a refusal */
+	char refusal[256]; /* the last reply, if it was one */
 } mail;
 
 /* Texts ------------------------------------------------------------------- */
@@ -751,10 +747,12 @@ on_reply(char *data, size_t one, size_t size, void *ctx)
 	mail *m = ctx;
 	size_t n = size * one;
 
-	if (n >= 3 && memcmp(data, "235", 3) == 0) {
+	if (n >= 3 && memcmp(data, "235", 3) == 0)
 		m->authenticated = 1;
+	/* What was refused before was got around; a farewell says nothing. */
+	if (n >= 3 && (data[0] == '2' || data[0] == '3') &&
+	    memcmp(data, "221", 3) != 0)
 		m->refusal[0] = 0;
-	}
 	if (n >= 3 && (data[0] == '4' || data[0] == '5')) {
 		while (n && (data[n - 1] == '\r' || data[n - 1] == '\n'))
 			n--;
@@ -867,7 +865,10 @@ not_sent(mail *m, CURLcode code, char *text, stator_error *err)
 		snprintf(text, CURL_ERROR_SIZE, "%s", curl_easy_strerror(code));
 	tidy(text);
 	tidy(m->refusal);
-	return host->fail(err, STATOR_STORAGE_FAILED,
+	/* What the server refuses for good, it refuses the next time too. */
+	return host->fail(err,
+			  m->refusal[0] == '5' ? STATOR_BAD_REQUEST
+					       : STATOR_STORAGE_FAILED,
 			  m->refusal[0] ? "%s (%s)" : "%s%s", text,
 			  m->refusal);
 }
@@ -1124,6 +1125,7 @@ static const stator_storage storage = {
 	.help = "mails by SMTP: GET sends at once, INSERT after the commit",
 	.scopes = {STATOR_PROJECTORS | STATOR_JOBS, 0, 0,
 		   STATOR_PROJECTORS | STATOR_JOBS, 0},
+	.call_ms = CALL_MS,
 	.key_fields = key_fields,
 	.key_field_count = sizeof(key_fields) / sizeof(key_fields[0]),
 	.value_fields = value_fields,

@@ -182,21 +182,6 @@ release(stator_cursor *base)
 	c->plugin->store->cursor_release(c->range);
 }
 
-/* The first key behind all that begin as `low` does. */
-static stator_slice
-behind(const plugin *p, const stator_run *run, stator_slice low)
-{
-	uint8_t *end = p->host->run_alloc(run, low.size);
-	stator_slice high = {end, low.size};
-
-	memcpy(end, low.data, low.size);
-	while (high.size && end[high.size - 1] == 0xff)
-		high.size--;
-	if (high.size)
-		end[high.size - 1]++;
-	return high;
-}
-
 static int32_t
 read_notes(void *self, const stator_run *run, const stator_use *use,
 	   const stator_row *key, const stator_read_opts *opts,
@@ -216,8 +201,8 @@ read_notes(void *self, const stator_run *run, const stator_use *use,
 	c->use = use;
 	c->left = opts->limit ? opts->limit : UINT32_MAX;
 	code = p->store->range(run, workspace(p, run, key), low,
-			       behind(p, run, low), (int)opts->reverse,
-			       &c->range, err);
+			       p->host->prefix_end(run, low),
+			       (int)opts->reverse, &c->range, err);
 	if (code == STATOR_OK)
 		*out = &c->base;
 	return code;

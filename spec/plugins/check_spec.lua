@@ -27,7 +27,8 @@ local BROKEN = {
   trusts_alloc = "fixture init: it returns to the host (stator_plugin.h, stator_plugin.init)",
   crashes = "Thing get: it returns to the host (stator_plugin.h, stator_storage.get)",
   exits = "Thing get: it returns to the host (stator_plugin.h, stator_storage.get)",
-  hangs = "Thing get: it returns within 4 s (stator_plugin.h, stator_storage.get)",
+  hangs = "Thing get: it returns in the time that a call has (stator_plugin.h, "
+    .. "stator_storage.call_ms)",
   lying_length = "Thing get: offsets and lengths lie inside of the row (stator_plugin.h, "
     .. "stator_row)",
   long_row = "Thing get: rows are made in this run, with row_begin or row_load (stator_plugin.h, "
@@ -68,6 +69,14 @@ local BROKEN = {
     .. "(stator_plugin.h, stator_storage.validate)",
   apply_remembers = "Thing apply: what it writes is durable with the event, or not at all "
     .. "(stator_plugin.h, stator_storage.apply)",
+  same_fields = "plugin load: it can be loaded (stator_plugin.h, stator_plugin)",
+  endless_call = "plugin load: it can be loaded (stator_plugin.h, stator_plugin)",
+  slow = "Thing get: it returns in the time that a call has (stator_plugin.h, "
+    .. "stator_storage.call_ms)",
+  settles_early = "Thing validate: a run that is taken back leaves nothing (stator_plugin.h, "
+    .. "stator_storage.settle)",
+  settle_writes = "Thing settle: put and del are called by apply alone (stator_plugin.h, "
+    .. "stator_store_api.put)",
   takes_previous = "Thing attach: previous is borrowed: it serves on (stator_plugin.h, "
     .. "stator_plugin.attach)",
 }
@@ -83,7 +92,7 @@ describe("stator plugin check", function()
   after_each(stator.clean)
 
   for _, path in ipairs { "plugins/counter/counter.c", "plugins/template/template.c", "good",
-    "good_view", "good_record" } do
+    "good_view", "good_record", "settles" } do
     it("finds nothing wrong with " .. path, function()
       local code, failed, out, err = plugins.check(plugins.build(path))
       assert.same({}, failed)
@@ -179,6 +188,21 @@ template 1.0.0  %s
              Author   string(100)               who says it
     config   Longest  int64                     bytes that Text may have (4000 unless given)
 ]]):format(file), out)
+  end)
+
+  it("tells the time for a call, and which fields are secret", function()
+    local _, out = list(plugins.build "slow")
+    assert.truthy(out:find("\n    a call   20 ms at most\n", 1, true), out)
+    local file = plugins.build "secrets"
+    _, out = list(file)
+    assert.truthy(out:find("Token    string(10)                who asks (secret)\n", 1, true), out)
+    assert.truthy(out:find("of the server (*** unless given) (secret)\n", 1, true), out)
+    assert.is_nil(out:find("1234", 1, true))
+    _, out = list("--json " .. file)
+    local storage = stator.json.decode(out).storages[1]
+    assert.equal(4000, storage.call_ms)
+    assert.same({ name = "Password", kind = "string", required = false, secret = true, max = 10,
+      help = "of the server" }, storage.config[1])
   end)
 
   it("gives one JSON object for each file with --json", function()

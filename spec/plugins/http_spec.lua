@@ -579,7 +579,7 @@ describe("sys.Http", function()
         { { maxBodyBytes = 0 }, "config%.maxBodyBytes: expected 1 to 268435456" },
         { { maxRedirects = -1 }, "config%.maxRedirects: expected 0 to 100" },
         { { maxRetries = 1000 }, "config%.maxRetries: expected 0 to 100" },
-        { { timeoutMs = 0 }, "config%.timeoutMs: expected 1 to 86400000" },
+        { { timeoutMs = 0 }, "config%.timeoutMs: expected 1 to 590000" },
         { { maxBody = 1 }, "maxBody: storage Http has no such configuration" },
       }
       for _, case in ipairs(wrong) do

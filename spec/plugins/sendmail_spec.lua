@@ -446,6 +446,14 @@ describe("sys.SendMail", function()
       assert.same({ "fine" }, all[1].headers.Subject)
       assert.matches("550 5%.1%.1 <refused@x%.org>: no such user here", err)
     end)
+
+    it("is tried again only when the server may take it later", function()
+      local _, _, err = run(nil, request("DoSync", merged(plain, { To = "refused@x.org" })))
+      assert.matches("parked until the next start", err)
+      assert.is_nil(err:find("trying again", 1, true))
+      _, _, err = run(nil, request("DoSync", merged(plain, { To = "later@x.org" })))
+      assert.matches("trying again", err)
+    end)
   end)
 
   describe("the storage", function()
@@ -466,7 +474,7 @@ describe("sys.SendMail", function()
     it("refuses a configuration that cannot be", function()
       local wrong = {
         { { tls = "maybe" }, "config%.tls: expected auto, none, starttls or always" },
-        { { timeoutMs = 0 }, "config%.timeoutMs: expected 1 to 600000" },
+        { { timeoutMs = 0 }, "config%.timeoutMs: expected 1 to 290000" },
         { { helo = "a b" }, "config%.helo: is not a host's name" },
       }
       for _, case in ipairs(wrong) do

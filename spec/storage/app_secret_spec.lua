@@ -47,7 +47,8 @@ describe("sys.AppSecret", function()
       ["descriptor.json"] = '{"storages":{"sys.AppSecret":{"config":{"foldre":"/tmp"}}}}' })
     local lines, code = stator.check(image)
     assert.equal(1, code)
-    assert.matches("foldre: storage AppSecret has no such configuration; did you mean folder%?",
+    assert.matches("^descriptor.json:1:50: storage AppSecret: foldre: storage AppSecret has no "
+      .. "such configuration; did you mean folder%?$",
       lines[1])
   end)
 end)

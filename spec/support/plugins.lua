@@ -5,15 +5,15 @@ local stator = require "support.stator"
 local M = {}
 
 local FLAGS = "-std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror -g -fPIC -shared "
-  .. "-fvisibility=hidden -Isrc/include"
+  .. "-fvisibility=hidden -I"
 
 --- Compiles a plugin: a fixture by its name, or a source by its path. Gives the file,
---- which `stator.clean` removes.
-function M.build(name)
+--- which `stator.clean` removes. `include` has the header, if it is not that of now.
+function M.build(name, include)
   local source = name:find "/" and name or ("spec/fixtures/plugins/%s.c"):format(name)
   local file = ("%s/%s.so"):format(stator.folder(), name:match "([%w_]+)%.?c?$")
-  local code, _, err = stator.shell(("env -u LD_PRELOAD gcc %s -o %s %s"):format(FLAGS,
-    stator.quote(file), source))
+  local code, _, err = stator.shell(("env -u LD_PRELOAD gcc %s%s -o %s %s"):format(FLAGS,
+    include or "src/include", stator.quote(file), source))
   if code ~= 0 then error(err, 2) end
   return file
 end

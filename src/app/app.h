@@ -21,6 +21,8 @@ typedef enum stator_durability {
 
 /* What descriptor.json says, with its defaults. */
 typedef struct stator_descriptor {
+	const char *file;
+	stator_slice text;
 	const char *app; /* NULL: not said */
 	const char *version;
 	uint32_t partitions;

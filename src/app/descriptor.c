@@ -21,19 +21,10 @@ typedef struct reader {
 static void
 problem(reader *r, const stator_json *at, const char *message)
 {
-	const char *p = r->text.data;
 	int line = 1, col = 1;
-	size_t end = at ? at->end : 0;
 
-	/* The end of a value is known: go back to where it begins. */
-	if (at && at->text.size < end)
-		end -= at->text.size;
-	if (at && at->kind == STATOR_JSON_STRING && end >= 2)
-		end -= 2;
-	for (size_t i = 0; i < end && i < r->text.size; i++) {
-		line += p[i] == '\n';
-		col = p[i] == '\n' ? 1 : col + 1;
-	}
+	if (at)
+		stator__json_place(r->text, at, &line, &col);
 	stator__problem(r->problems, r->file, line, col, "%s", message);
 }
 
@@ -284,8 +275,9 @@ read_isolation(reader *r, const char *path, const stator_json *value, void *to)
 {
 	(void)to;
 	if (value->kind != STATOR_JSON_STRING ||
-	    !stator__slice_is(value->text, "none"))
-		complain(r, path, "\"none\"", value);
+	    (!stator__slice_is(value->text, "none") &&
+	     !stator__slice_is(value->text, "process")))
+		complain(r, path, "\"none\" or \"process\"", value);
 }
 
 static void
@@ -328,6 +320,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 	stator_error err;
 
 	*d = (stator_descriptor){
+		.file = path,
 		.version = "1",
 		.partitions = 1,
 		.app_workspaces = 1,
@@ -336,6 +329,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 	};
 	if (stator__file_read(arena, path, &r.text) == ENOENT)
 		return;
+	d->text = r.text;
 	if (stator__json_parse(arena, r.text.data, r.text.size, &json, &err)) {
 		stator_json at = {.end = json_error_place(err.msg)};
 

@@ -7,6 +7,7 @@
 
 #include "app/app.h"
 #include "base/files.h"
+#include "isolation/isolation.h"
 #include "storage/storage.h"
 
 /* A folder below pkg/ that has files. */
@@ -213,6 +214,24 @@ name_app(stator_version *v, const char *image)
 	v->app = last_part(name);
 }
 
+/* The text begins with the file of the plugin. */
+static void
+attach_failed(const stator_version *v, const stator_error *err,
+	      stator_problems *problems)
+{
+	for (size_t i = 0; i < v->registry->plugin_count; i++) {
+		const char *file = v->registry->plugins[i].source.file;
+		size_t n = strlen(file);
+
+		if (strncmp(err->msg, file, n) == 0 && err->msg[n] == ':') {
+			stator__problem(problems, file, 1, 1, "%s",
+					err->msg + n + 2);
+			return;
+		}
+	}
+	stator__problem(problems, "image", 1, 1, "%s", err->msg);
+}
+
 /* Every package is loaded once, with all its extensions, to find problems. */
 static void
 try_engines(stator_version *v, stator_problems *problems)
@@ -227,7 +246,7 @@ try_engines(stator_version *v, stator_problems *problems)
 	deployment.instances = &instances;
 	if (stator__registry_attach(v->registry, 0, NULL, NULL, &instances,
 				    &err)) {
-		stator__problem(problems, "image", 1, 1, "%s", err.msg);
+		attach_failed(v, &err, problems);
 		return;
 	}
 	worker = stator__worker_new(&partition, &deployment, problems);
@@ -246,20 +265,98 @@ add_plugin(loading *l, stator_source_plugin source)
 }
 
 static void
-add_library(loading *l, const char *file, const char *package)
+close_library(void *owner)
+{
+	stator__library_close(owner);
+}
+
+static int
+open_library(stator_source_plugin *out, const char *file, const char *package,
+	     const char *folder, stator_error *err)
 {
 	stator_library *library;
+	int code = stator__library_open(&library, file, folder, err);
+
+	if (code == STATOR_OK)
+		*out = (stator_source_plugin){
+			.plugin = stator__library_plugin(library),
+			.package = package,
+			.file = file,
+			.owner = library,
+			.close = close_library};
+	return code;
+}
+
+/* Whether the descriptor wants "package.Name" in a process; NULL: any. */
+static bool
+wants_process(const stator_version *v, const char *package, const char *name)
+{
+	const stator_json *storages = v->descriptor.storages;
+
+	for (const stator_json *c = storages ? storages->first : NULL; c;
+	     c = c->next) {
+		const stator_json *how = stator__json_get(c, "isolation");
+		const char *text = c->name.data;
+		const char *dot = memchr(text, '.', c->name.size);
+		size_t behind = dot ? c->name.size - (size_t)(dot + 1 - text)
+				    : 0;
+
+		if (how == NULL || !stator__slice_is(how->text, "process") ||
+		    dot == NULL)
+			continue;
+		if (package && !stator__slice_is(
+				       stator__slice(text, (size_t)(dot - text)),
+				       package))
+			continue;
+		if (name == NULL ||
+		    stator__slice_is(stator__slice(dot + 1, behind), name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The storages of one library share its process: it has one if any of them
+ * wants it. What a library that serves any package has is known only when it
+ * was described, by a process of course.
+ */
+static int
+open_plugin(const loading *l, stator_source_plugin *out, const char *file,
+	    const char *package, stator_error *err)
+{
+	const char *folder = l->version->opts->plugin_folder;
+	bool wanted = package != NULL;
+	int code;
+
+	if (!wants_process(l->version, package, NULL))
+		return open_library(out, file, package, folder, err);
+	code = stator__isolated_open(out, file, package, folder, err);
+	if (code)
+		return code;
+	for (size_t i = 0; i < out->plugin->storage_count; i++)
+		wanted |= wants_process(l->version, NULL,
+					out->plugin->storages[i]->name);
+	if (wanted)
+		return STATOR_OK;
+	stator__source_close(out);
+	return open_library(out, file, package, folder, err);
+}
+
+static void
+add_library(loading *l, const char *file, const char *package)
+{
+	stator_source_plugin source;
 	stator_error err;
 
-	if (stator__library_open(&library, file,
-				 l->version->opts->plugin_folder, &err)) {
-		/* The text begins with the file. */
-		stator__problem(l->problems, file, 1, 1, "%s",
-				err.msg + strlen(file) + 2);
+	if (open_plugin(l, &source, file, package, &err) == STATOR_OK) {
+		add_plugin(l, source);
 		return;
 	}
-	add_plugin(l, (stator_source_plugin){stator__library_plugin(library),
-					     package, file, library, false});
+	/* Most texts begin with the file. */
+	stator__problem(l->problems, file, 1, 1, "%s",
+			strncmp(err.msg, file, strlen(file))
+				? err.msg
+				: err.msg + strlen(file) + 2);
 }
 
 static const char *
@@ -277,8 +374,10 @@ find_plugins(loading *l)
 	const stator_load_opts *opts = l->version->opts;
 	stator_error err;
 
-	add_plugin(l, (stator_source_plugin){&stator__sys_plugin, "sys",
-					     "built in", NULL, true});
+	add_plugin(l, (stator_source_plugin){.plugin = &stator__sys_plugin,
+					     .package = "sys",
+					     .file = "built in",
+					     .trusted = true});
 	for (size_t i = 0; i < opts->plugin_count; i++) {
 		const stator_plugin *p = opts->plugins[i];
 
@@ -287,7 +386,8 @@ find_plugins(loading *l)
 					err.msg);
 		else
 			add_plugin(l, (stator_source_plugin){
-					      p, NULL, "linked in", NULL, false});
+					      .plugin = p,
+					      .file = "linked in"});
 	}
 	for (size_t i = 0; i < opts->plugin_file_count; i++)
 		add_library(l, opts->plugin_files[i], NULL);
@@ -302,8 +402,7 @@ static void
 close_plugins(loading *l)
 {
 	for (size_t i = 0; i < l->plugin_count; i++)
-		if (l->plugins[i].library)
-			stator__library_close(l->plugins[i].library);
+		stator__source_close(&l->plugins[i]);
 }
 
 /* Loading ----------------------------------------------------------------------- */
@@ -348,6 +447,30 @@ check_names(loading *l, const char *image)
 	}
 }
 
+/* Only a plugin from a file can have a process of its own. */
+static void
+check_isolation(loading *l, const char *image)
+{
+	const stator_version *v = l->version;
+	const char *file = stator__arena_format(&l->version->arena,
+						"%s/descriptor.json", image);
+
+	for (size_t i = 0; i < v->registry->count; i++) {
+		const stator_binding *b = &v->registry->bindings[i];
+		const stator_source_plugin *s =
+			&v->registry->plugins[b->plugin].source;
+
+		if (!s->isolated &&
+		    wants_process(v, b->decl->package,
+				  strchr(b->decl->name, '.') + 1))
+			stator__problem(l->problems, file, 1, 1,
+					"storages.%s.isolation: the storage is "
+					"%s; only one from a plugin's file "
+					"can have a process",
+					b->decl->name, s->file);
+	}
+}
+
 /* Syntax of every module, also of those that nothing requires. */
 static void
 check_modules(loading *l)
@@ -364,6 +487,7 @@ build(loading *l, const char *image)
 	static const stator_def no_storages;
 	stator_version *v = l->version;
 	size_t before = l->problems->count;
+	stator_given_configs configs;
 
 	if (l->source_count == 0)
 		return;
@@ -385,11 +509,16 @@ build(loading *l, const char *image)
 		close_plugins(l);
 		return;
 	}
+	configs = (stator_given_configs){v->descriptor.storages,
+					 v->descriptor.file,
+					 v->descriptor.text};
 	v->registry = stator__registry_bind(v->def, l->plugins,
-					    l->plugin_count,
-					    v->descriptor.storages,
+					    l->plugin_count, &configs,
 					    l->problems);
-	if (v->registry)
+	if (v->registry == NULL)
+		return;
+	check_isolation(l, image);
+	if (l->problems->count == before)
 		try_engines(v, l->problems);
 }
 

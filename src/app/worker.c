@@ -120,7 +120,7 @@ stator__worker_new(stator_partition *partition,
 	w->state.io.def = v->def;
 	w->state.io.view_of = view_of;
 	w->state.io.view_ctx = w;
-	w->state.io.partitions = partition->app->partition_count;
+	w->state.io.run.partitions = partition->app->partition_count;
 	w->state.io.run.app = v->app;
 	w->state.io.run.partition = partition->index;
 	check_engines_known(v, problems);

@@ -32,6 +32,12 @@ stator__monotonic_ns(void)
 	return read_clock(CLOCK_MONOTONIC, 1000000000);
 }
 
+int64_t
+stator__coarse_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC_COARSE, 1000000000);
+}
+
 static _Atomic int32_t level_most = STATOR_LOG_INFO;
 
 void

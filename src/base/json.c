@@ -331,6 +331,25 @@ stator__json_show(stator_arena *arena, const stator_json *value)
 	}
 }
 
+void
+stator__json_place(stator_slice text, const stator_json *value, int *line,
+		   int *col)
+{
+	const char *p = text.data;
+	size_t end = value->end;
+
+	/* The end of a value is known: go back to where it begins. */
+	if (value->text.size < end)
+		end -= value->text.size;
+	if (value->kind == STATOR_JSON_STRING && end >= 2)
+		end -= 2;
+	*line = *col = 1;
+	for (size_t i = 0; i < end && i < text.size; i++) {
+		*line += p[i] == '\n';
+		*col = p[i] == '\n' ? 1 : *col + 1;
+	}
+}
+
 /* Writing ------------------------------------------------------------- */
 
 static void

@@ -40,6 +40,10 @@ bool stator__json_int(const stator_json *number, int64_t *out);
 bool stator__json_double(const stator_json *number, double *out);
 /* A short form for messages: `"two"`, `12`, `an object`. Lives in `arena`. */
 const char *stator__json_show(stator_arena *arena, const stator_json *value);
+/* Where a value of a text begins, both from 1; an object or an array: where it
+ * ends. */
+void stator__json_place(stator_slice text, const stator_json *value, int *line,
+			int *col);
 
 /*
  * The writer appends compact JSON to a buffer. Commas are put by it: begin,

@@ -194,7 +194,7 @@ on_change(void *ctx)
 }
 
 static int
-serve(stator_host *host, const run_args *args)
+serve(stator_host *host, const run_args *args, uint64_t seen)
 {
 	ring *r = calloc(1, sizeof(*r));
 	watcher watching = {host, args};
@@ -208,7 +208,7 @@ serve(stator_host *host, const run_args *args)
 	pthread_cond_init(&r->changed, NULL);
 	pthread_create(&writer, NULL, write_replies, r);
 	if (args->watch)
-		w = watch_start(args->image, on_change, &watching);
+		w = watch_start(args->image, seen, on_change, &watching);
 	read_requests(host, r);
 	if (w)
 		watch_stop(w);
@@ -231,6 +231,7 @@ start(const run_args *args, uint32_t partitions)
 {
 	stator_host_opts host_opts = STATOR_HOST_OPTS_INIT;
 	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
+	uint64_t seen = args->watch ? watch_look(args->image) : 0;
 	stator_host *host;
 	stator_error err;
 	int code;
@@ -244,7 +245,7 @@ start(const run_args *args, uint32_t partitions)
 		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
 	code = stator_host_deploy(host, args->image, args->data, &opts, &err);
 	if (code == STATOR_OK)
-		code = serve(host, args);
+		code = serve(host, args, seen);
 	else if (code == STATOR_IMAGE)
 		code = cli_fail(EXIT_WRONG, "run: %s is not deployed",
 				args->image);

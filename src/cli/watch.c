@@ -15,6 +15,7 @@
 
 struct watch {
 	char *folder;
+	uint64_t seen;
 	void (*on_change)(void *ctx);
 	void *ctx;
 	pthread_t thread;
@@ -31,9 +32,8 @@ mix(uint64_t h, uint64_t v)
 	return (h ^ v) * 0x100000001b3u;
 }
 
-/* A number that changes with names, sizes and times of the files. */
-static uint64_t
-look(const char *folder)
+uint64_t
+watch_look(const char *folder)
 {
 	char *const paths[] = {(char *)(uintptr_t)folder, NULL};
 	FTS *tree = fts_open(paths, FTS_LOGICAL | FTS_NOCHDIR, NULL);
@@ -81,10 +81,10 @@ static void *
 watch_main(void *ctx)
 {
 	watch *w = ctx;
-	uint64_t known = look(w->folder), last = known;
+	uint64_t known = w->seen, last = known;
 
 	while (pause_watch(w)) {
-		uint64_t now = look(w->folder);
+		uint64_t now = watch_look(w->folder);
 
 		if (now != known && now == last) {
 			known = now;
@@ -96,13 +96,15 @@ watch_main(void *ctx)
 }
 
 watch *
-watch_start(const char *folder, void (*on_change)(void *ctx), void *ctx)
+watch_start(const char *folder, uint64_t seen, void (*on_change)(void *ctx),
+	    void *ctx)
 {
 	watch *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		abort();
 	w->folder = strdup(folder);
+	w->seen = seen;
 	w->on_change = on_change;
 	w->ctx = ctx;
 	pthread_mutex_init(&w->lock, NULL);

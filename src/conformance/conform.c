@@ -22,9 +22,9 @@
 
 #define SECOND 1000000000ll
 
-/* A call may take 4 s; one that takes longer is ended a little later, so that
- * the child has the time to say so itself. */
-enum { CALL_SECONDS = 5, TEST_SECONDS = 120 };
+/* A call that takes longer than it may is ended a little later, so that the
+ * child has the time to say so itself. */
+enum { CALL_GRACE_MS = 1000, TEST_SECONDS = 120 };
 
 typedef struct speaker {
 	stator_on_reply on_line;
@@ -85,6 +85,7 @@ load(conform_bench *b, size_t storage)
 	b->plugin = stator__library_plugin(b->library);
 	b->storage = b->plugin->storages[storage];
 	b->has = report->storages[storage].has;
+	report->call_ms = stator__call_ms(b->storage);
 	conform_types(b);
 }
 
@@ -129,11 +130,22 @@ overdue(const conform_report *report)
 {
 	int64_t now = stator__monotonic_ns();
 
-	for (int i = 0; i < CONFORM_LANES; i++)
-		if (report->lanes[i].call != CALL_NONE &&
-		    now - report->lanes[i].entered > CALL_SECONDS * SECOND)
-			return report->lanes[i].call;
+	for (int i = 0; i < CONFORM_LANES; i++) {
+		int call = report->lanes[i].call;
+		int64_t most = conform_call_ms(report, call) + CALL_GRACE_MS;
+
+		if (call != CALL_NONE &&
+		    now - report->lanes[i].entered > most * 1000000)
+			return call;
+	}
 	return CALL_NONE;
+}
+
+/* All calls of a test together; one of them may take its time. */
+static int64_t
+test_seconds(const conform_report *report)
+{
+	return TEST_SECONDS + report->call_ms / 1000;
 }
 
 /* What a finding of the parent is about: the calls that had not returned. */
@@ -194,11 +206,13 @@ kill_late(pid_t pid, conform_report *report, int call)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	if (call == CALL_NONE)
-		snprintf(found, sizeof(found), "the calls of the test took %d s",
-			 TEST_SECONDS);
+		snprintf(found, sizeof(found),
+			 "the calls of the test took %lld s",
+			 (long long)test_seconds(report));
 	else
-		snprintf(found, sizeof(found), "%s did not return in %d s",
-			 conform_call_name(call), CALL_SECONDS);
+		snprintf(found, sizeof(found), "%s did not return in %u ms",
+			 conform_call_name(call),
+			 conform_call_ms(report, call) + CALL_GRACE_MS);
 	add_finding(report, RULE_TIME,
 		    call == CALL_NONE ? report->last : call, found);
 }
@@ -214,7 +228,8 @@ watch(pid_t pid, conform_report *report)
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		late = overdue(report);
 		if (late != CALL_NONE ||
-		    stator__monotonic_ns() - began > TEST_SECONDS * SECOND) {
+		    stator__monotonic_ns() - began >
+			    test_seconds(report) * SECOND) {
 			kill_late(pid, report, late);
 			return false;
 		}
@@ -294,6 +309,7 @@ clear(conform_report *report)
 	report->finished = report->dead_run = false;
 	report->skipped[0] = 0;
 	report->broken_count = 0;
+	report->call_ms = 0;
 	report->last = CALL_NONE;
 	for (int i = 0; i < CONFORM_LANES; i++) {
 		report->lanes[i].call = CALL_NONE;

@@ -38,7 +38,8 @@
 	X(RELEASE, "release", "stator_cursor.release") \
 	X(VALIDATE, "validate", "stator_storage.validate") \
 	X(APPLY, "apply", "stator_storage.apply")     \
-	X(EFFECT, "effect", "stator_storage.effect")
+	X(EFFECT, "effect", "stator_storage.effect")   \
+	X(SETTLE, "settle", "stator_storage.settle")
 
 typedef enum conform_call {
 #define CALL(name, text, where) CALL_##name,
@@ -50,7 +51,6 @@ typedef enum conform_call {
 /* Rules, and where in the header they stand; NULL: where the call does. */
 #define CONFORM_RULES(X)                                                      \
 	X(LOADS, "it can be loaded", "stator_plugin")                         \
-	X(FIELDS, "fields have names of their own", "stator_field_desc.name") \
 	X(SCOPES, "scopes are masks of stator_scope",                         \
 	  "stator_storage.scopes")                                            \
 	X(CONFIG_KIND, "configuration is INT64, FLOAT64, BOOL and STRING",    \
@@ -63,7 +63,8 @@ typedef enum conform_call {
 	X(STATUS, "it returns a status that it may", NULL)                    \
 	X(TEXT, "an error has a text, one line of UTF-8", "stator_error.msg") \
 	X(RETURNS, "it returns to the host", NULL)                            \
-	X(TIME, "it returns within 4 s", NULL)                                \
+	X(TIME, "it returns in the time that a call has",                     \
+	  "stator_storage.call_ms")                                           \
 	X(FREED, "what alloc gave is freed before finit has returned",        \
 	  "stator_host_api.alloc")                                            \
 	X(FREE_ONCE, "free is given what alloc gave, once",                   \
@@ -97,6 +98,8 @@ typedef enum conform_call {
 	  "stator_store_api.put")                                             \
 	X(ALL_OR_NOTHING, "what it writes is durable with the event, or "     \
 			  "not at all", NULL)                                 \
+	X(TAKEN_BACK, "a run that is taken back leaves nothing",              \
+	  "stator_storage.settle")                                            \
 	X(DURABLE, "what it writes outlives the plugin", NULL)                \
 	X(READ_BACK, "what it writes is there", NULL)                         \
 	X(STORE_FAILED, "an error of the store is an error", NULL)            \
@@ -132,7 +135,8 @@ enum {
 	HAS_UPDATE = 16,
 	HAS_WRITES = 32, /* INSERT or UPDATE, and the host calls its storage */
 	HAS_APPLY = 64,
-	HAS_EFFECT = 128
+	HAS_EFFECT = 128,
+	HAS_SETTLE = 256
 };
 
 /* Written by the child, read by its parent. */
@@ -145,6 +149,7 @@ typedef struct conform_report {
 		uint32_t has;
 	} storages[CONFORM_STORAGES];
 	/* Of the test that runs. */
+	uint32_t call_ms; /* of its storage */
 	bool finished;
 	bool dead_run; /* the crash was in memory of a run that is over */
 	char skipped[120];
@@ -318,7 +323,12 @@ int conform_validate(conform_run *run, const stator_intent *items,
 /* What it wrote is taken back when it fails. */
 int conform_apply(conform_run *run, const stator_intent *items, size_t count);
 int conform_effect(conform_run *run, const stator_intent *item);
-/* Validates, and applies what would be taken. */
+/* Settles copies of them, in a run of its own; not when it has no settle. */
+void conform_settle(conform_lane *lane, const stator_intent *items,
+		    size_t count);
+/* Most time for such a call, in ms. */
+uint32_t conform_call_ms(const conform_report *report, int call);
+/* Validates, and applies what would be taken. It is not settled. */
 int conform_write(conform_run *run, const stator_row *key,
 		  const stator_row *value, bool is_new);
 
@@ -348,7 +358,9 @@ void conform_compare_all(conform_lane *lane, const conform_element *before,
 /* Whether intents are made by INSERT; where it is not offered, by UPDATE. */
 bool conform_inserts(const conform_bench *bench);
 uint32_t conform_write_scope(const conform_bench *bench);
+/* Validates and applies; then it is settled, or its batch is taken back. */
 int conform_write_good(conform_lane *lane, uint32_t index);
+int conform_take_back_good(conform_lane *lane, uint32_t index);
 /* Writes CONFORM_SEEDS elements; how many were taken. */
 uint32_t conform_seed(conform_lane *lane);
 extern const char conform_none_taken[];
@@ -390,6 +402,7 @@ void conform_test_atomic(conform_bench *bench);
 void conform_test_durable(conform_bench *bench);
 void conform_test_update(conform_bench *bench);
 void conform_test_effect(conform_bench *bench);
+void conform_test_settle(conform_bench *bench);
 void conform_test_store_fails(conform_bench *bench);
 void conform_test_no_memory(conform_bench *bench);
 void conform_test_scopes(conform_bench *bench);

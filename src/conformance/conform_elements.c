@@ -87,18 +87,39 @@ conform_write_scope(const conform_bench *b)
 						   : STATOR_UPDATE);
 }
 
-int
-conform_write_good(conform_lane *lane, uint32_t index)
+static int
+write_good(conform_lane *lane, uint32_t index, bool settle)
 {
 	conform_bench *b = lane->bench;
 	conform_run *r = conform_run_begin(lane, conform_write_scope(b));
 	stator_row key = conform_good(r, b->use.key, index);
 	stator_row value = conform_good(r, b->use.value, index);
+	stator_intent item =
+		conform_intent(b, &key, &value, conform_inserts(b));
 	int code;
 
 	conform_with(lane, "a key and a value with all fields");
 	code = conform_write(r, &key, &value, conform_inserts(b));
+	if (code == STATOR_OK && settle)
+		conform_settle(lane, &item, 1);
 	conform_run_end(r);
+	return code;
+}
+
+int
+conform_write_good(conform_lane *lane, uint32_t index)
+{
+	return write_good(lane, index, true);
+}
+
+int
+conform_take_back_good(conform_lane *lane, uint32_t index)
+{
+	bool applies = (lane->bench->has & HAS_APPLY) != 0;
+	int code = write_good(lane, index, false);
+
+	if (code == STATOR_OK && applies)
+		stator__map_rollback(lane->maps[lane->partition]);
 	return code;
 }
 
@@ -107,7 +128,7 @@ conform_seed(conform_lane *lane)
 {
 	uint32_t taken = 0;
 
-	if ((lane->bench->has & HAS_APPLY) == 0)
+	if ((lane->bench->has & (HAS_APPLY | HAS_SETTLE)) == 0)
 		return 0;
 	for (uint32_t i = 0; i < CONFORM_SEEDS; i++)
 		taken += conform_write_good(lane, i) == STATOR_OK;

@@ -308,7 +308,8 @@ run_workers(worker *workers)
 	bool started[THREADS];
 
 	for (uint32_t i = 0; i < THREADS; i++) {
-		uint32_t need = workers[i].writes ? HAS_APPLY : HAS_GET;
+		uint32_t need = workers[i].writes ? HAS_APPLY | HAS_SETTLE
+						  : HAS_GET;
 
 		started[i] = (workers[i].lane.bench->has & need) &&
 			     pthread_create(&workers[i].thread, NULL, work,

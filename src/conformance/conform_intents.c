@@ -20,9 +20,13 @@ try_intents(conform_run *r, const stator_intent *items, size_t count,
 	conform_bench *b = r->lane->bench;
 	int code = conform_validate(r, items, count);
 
+	if (code == STATOR_OK && (b->has & HAS_APPLY) == 0)
+		conform_settle(r->lane, items, count);
 	if (code || (b->has & HAS_APPLY) == 0)
 		return;
 	code = conform_apply(r, items, count);
+	if (code == STATOR_OK)
+		conform_settle(r->lane, items, count);
 	if (code && b->storage->validate && !refusable)
 		conform_broke(b, RULE_TELLS, CALL_VALIDATE,
 			      "it said OK, apply said %s, given %s",
@@ -153,13 +157,9 @@ conform_test_atomic(conform_bench *b)
 	for (uint32_t i = 0; i < CONFORM_SEEDS / 2; i++)
 		conform_write_good(&b->lane, i);
 	conform_look_at_all(&b->lane, all);
-	for (uint32_t i = 0; i < CONFORM_LOOKS; i++) {
-		if (conform_write_good(&b->lane, i))
-			continue;
-		taken++;
-		/* The event of this run could not be written. */
-		stator__map_rollback(b->lane.maps[b->lane.partition]);
-	}
+	/* The events of these runs could not be written. */
+	for (uint32_t i = 0; i < CONFORM_LOOKS; i++)
+		taken += conform_take_back_good(&b->lane, i) == STATOR_OK;
 	if (taken == 0)
 		conform_skip(b, conform_none_taken);
 	conform_compare_all(&b->lane, all, RULE_ALL_OR_NOTHING, CALL_APPLY,
@@ -205,6 +205,11 @@ update_one(conform_bench *b, uint32_t index)
 		if (stator__row_check(&merged, &err) == STATOR_OK)
 			code = conform_write(r, &key, &merged, false);
 	}
+	if (code == STATOR_OK) {
+		stator_intent item = conform_intent(b, &key, &merged, false);
+
+		conform_settle(&b->lane, &item, 1);
+	}
 	conform_run_end(r);
 	return code;
 }
@@ -233,6 +238,28 @@ conform_test_update(conform_bench *b)
 	}
 	if (taken == 0)
 		conform_skip(b, "no update that was tried is taken");
+	conform_close(b);
+}
+
+/* What is settled may be lost: that it can be read is not asked for. */
+void
+conform_test_settle(conform_bench *b)
+{
+	conform_element all[CONFORM_LOOKS];
+	uint32_t taken = 0;
+
+	if (!conform_open(b))
+		return;
+	for (uint32_t i = 0; i < CONFORM_SEEDS / 2; i++)
+		conform_write_good(&b->lane, i);
+	conform_look_at_all(&b->lane, all);
+	for (uint32_t i = 0; i < CONFORM_LOOKS; i++)
+		taken += conform_take_back_good(&b->lane, i) == STATOR_OK;
+	if (taken == 0)
+		conform_skip(b, conform_none_taken);
+	conform_compare_all(&b->lane, all, RULE_TAKEN_BACK, CALL_VALIDATE,
+			    "after runs that were not settled");
+	conform_forget_all(all);
 	conform_close(b);
 }
 

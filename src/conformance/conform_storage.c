@@ -310,6 +310,8 @@ const conform_test conform_storage_tests[] = {
 	 conform_test_update},
 	{"effects are done, and done again", HAS_EFFECT, false,
 	 conform_test_effect},
+	{"nothing is seen before it is settled", HAS_GET | HAS_SETTLE, false,
+	 conform_test_settle},
 	{"errors of the store are passed on", 0, false,
 	 conform_test_store_fails},
 	{"calls survive without memory", 0, false, conform_test_no_memory},

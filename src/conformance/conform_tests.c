@@ -9,18 +9,6 @@
 /* The description --------------------------------------------------------- */
 
 static void
-check_fields(conform_bench *b, const stator_storage *s, const char *what,
-	     const stator_field_desc *fields, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(fields[i].name, fields[k].name) == 0)
-				conform_broke(b, RULE_FIELDS, CALL_NONE,
-					      "storage %s has two %s fields %s",
-					      s->name, what, fields[i].name);
-}
-
-static void
 check_scopes(conform_bench *b, const stator_storage *s)
 {
 	uint32_t all = s->undeclared;
@@ -45,6 +33,7 @@ check_presets(conform_bench *b, const stator_storage *s)
 	for (size_t i = 0; i < s->config_field_count; i++) {
 		const stator_field_desc *f = &s->config_fields[i];
 		stator_storage alone = *s;
+		const stator_json *wrong;
 		stator_json *json;
 		stator_error err;
 		stator_row row;
@@ -62,7 +51,7 @@ check_presets(conform_bench *b, const stator_storage *s)
 					  strlen(f->preset), &json, &err);
 		if (code == STATOR_OK)
 			code = stator__config_row(&b->arena, &alone, NULL, 0,
-						  &row, &err);
+						  &row, &wrong, &err);
 		if (code)
 			conform_broke(b, RULE_PRESET, CALL_NONE,
 				      "storage %s: the preset of %s: %s",
@@ -93,6 +82,8 @@ abilities(const stator_storage *s)
 		has |= HAS_APPLY;
 	if ((has & HAS_WRITES) && s->effect)
 		has |= HAS_EFFECT;
+	if ((has & HAS_WRITES) && s->settle)
+		has |= HAS_SETTLE;
 	return has;
 }
 
@@ -112,11 +103,6 @@ describe(conform_bench *b)
 		snprintf(report->storages[i].name,
 			 sizeof(report->storages[i].name), "%s", s->name);
 		report->storages[i].has = abilities(s);
-		check_fields(b, s, "key", s->key_fields, s->key_field_count);
-		check_fields(b, s, "value", s->value_fields,
-			     s->value_field_count);
-		check_fields(b, s, "configuration", s->config_fields,
-			     s->config_field_count);
 		check_scopes(b, s);
 	}
 }

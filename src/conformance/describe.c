@@ -79,7 +79,9 @@ print_fields(writer *w, const char *what, const stator_field_desc *fields,
 				   or_empty(f->help));
 		if (f->preset)
 			stator__buf_format(&w->line, " (%s unless given)",
-					   f->preset);
+					   f->secret ? "***" : f->preset);
+		if (f->secret)
+			stator__buf_str(&w->line, " (secret)");
 		end_line(w);
 	}
 }
@@ -122,6 +124,11 @@ print_storage(writer *w, const stator_storage *s)
 		stator__buf_format(&w->line, "    %-8s SCOPE(", op_names[op]);
 		print_scopes(w, s->scopes[op]);
 		stator__buf_str(&w->line, ")");
+		end_line(w);
+	}
+	if (s->call_ms) {
+		stator__buf_format(&w->line, "    a call   %u ms at most",
+				   s->call_ms);
 		end_line(w);
 	}
 	if (s->undeclared) {
@@ -198,7 +205,12 @@ json_fields(stator_json_out *out, const char *what,
 			stator__json_name(out, "max");
 			stator__json_integer(out, max_of(f));
 		}
-		json_preset(out, f->preset);
+		if (f->secret) {
+			stator__json_name(out, "secret");
+			stator__json_boolean(out, true);
+		} else {
+			json_preset(out, f->preset);
+		}
 		member(out, "help", f->help);
 		stator__json_end(out, '}');
 	}
@@ -223,6 +235,8 @@ json_storage(stator_json_out *out, const stator_storage *s)
 	member(out, "name", s->name);
 	member(out, "help", s->help);
 	member(out, "entity", entity_names[s->entity]);
+	stator__json_name(out, "call_ms");
+	stator__json_integer(out, stator__call_ms(s));
 	stator__json_name(out, "operations");
 	stator__json_begin(out, '{');
 	for (int op = 0; op < STATOR_OP_COUNT; op++)

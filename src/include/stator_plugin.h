@@ -24,10 +24,10 @@
  *   [run]         on the thread of the run that was passed in
  *   [any-thread]  from every thread, also at the same time
  *
- * Compatibility: every struct that crosses begins with `abi` and `size` and
- * grows at its end only. A NULL function means "not supported". Read a later
- * field only through STATOR_HAS. The major number changes when a plugin must
- * be rebuilt.
+ * Compatibility: a struct that begins with `abi` and `size` grows at its end
+ * only; the others, and stator_intent, which comes in arrays, do not change. A
+ * NULL function means "not supported". Read a later field only through
+ * STATOR_HAS. The major number changes when a plugin must be rebuilt.
  */
 #ifndef STATOR_PLUGIN_H
 #define STATOR_PLUGIN_H
@@ -120,6 +120,8 @@ typedef struct stator_field {
 	uint8_t present;	  /* mask of the presence bit */
 	uint8_t required;	  /* 1: NOT NULL */
 	uint8_t system;		  /* 1: added by the host (sys.ID ...) */
+	uint8_t secret;		  /* 1: never shown, as it is described */
+	uint8_t reserved[7];
 	const struct stator_type *rows; /* type of nested rows; NULL: any */
 	const void *checks;	  /* the host's */
 } stator_field;
@@ -204,7 +206,7 @@ typedef struct stator_field_desc {
 	const char *name;
 	uint8_t kind;	    /* one of stator_kind; ROWS and ROW hold any rows */
 	uint8_t required;   /* 1: must be given */
-	uint16_t reserved;
+	uint16_t secret;    /* 1: never shown in messages, logs, descriptions */
 	uint32_t max;	    /* bytes allowed, for text; 0: 65535 */
 	const char *preset; /* configuration only: default as JSON, or NULL */
 	const char *help;   /* one line for documentation */
@@ -225,6 +227,9 @@ typedef struct stator_run {
 	int64_t now_ms;	       /* Unix time of the run, in milliseconds */
 	uint32_t partition;
 	uint32_t scope;	       /* one of stator_scope */
+	/* Of the application: workspace w is of partition w % partitions. */
+	uint32_t partitions;
+	uint32_t reserved;
 } stator_run;
 
 /* What a storage is used for: an entity and the types of its rows. */
@@ -272,9 +277,10 @@ typedef struct stator_cursor {
 /*
  * A storage: what it is called, what its keys and values are, which
  * operations it has for whom, and the functions. All pointers are borrowed
- * until the plugin's `finit` has returned. `self` is what `attach` gave. A call
- * has 4 seconds. NONE is an answer of `get` and of a cursor's `next` alone. An
- * error of the host's functions is passed on.
+ * until the plugin's `finit` has returned. `self` is what `attach` gave. NONE
+ * is an answer of `get` and of a cursor's `next` alone. An error of the host's
+ * functions is passed on. Who offers INSERT or UPDATE has `apply`, `effect` or
+ * `settle`, and each that is there is called.
  */
 typedef struct stator_storage {
 	uint32_t abi;
@@ -284,7 +290,9 @@ typedef struct stator_storage {
 	uint32_t entity; /* one of stator_entity_kind */
 	uint32_t scopes[STATOR_OP_COUNT]; /* masks of stator_scope */
 	uint32_t undeclared; /* who may use it without STATE or INTENTS */
-	uint32_t reserved;
+	/* Most time for one call, in ms, up to 600000; 0: 4000. A call that
+	 * takes longer is logged and counted. */
+	uint32_t call_ms;
 	/* For ENTITY_NONE; entities bring their own fields. */
 	const stator_field_desc *key_fields;
 	size_t key_field_count;
@@ -334,10 +342,22 @@ typedef struct stator_storage {
 	 * durable. It is called at least once: after a failure, and after a
 	 * crash, it is called again for the same intent. What tells a repeat
 	 * is the same `run->app`, `run->partition`, `run->plog_offset`,
-	 * `run->extension` and `item->index`. [run]
+	 * `run->extension` and `item->index`. BAD_REQUEST and VALIDATION say
+	 * that no repeat will help: it is not tried again until the next start.
+	 * [run]
 	 */
 	int32_t (*effect)(void *self, const stator_run *run,
 			  const stator_intent *item, stator_error *err);
+	/*
+	 * The batch of the run is complete: it and the projectors that belong
+	 * to it have passed every check, and only the commit is left. Here a
+	 * storage takes what it keeps in memory beside the batch; it cannot
+	 * say no, and writes nothing with `put` and `del`. For a run that is
+	 * taken back it is not called. The run is one of its own, with the
+	 * fields of that which made the intents. [run]
+	 */
+	void (*settle)(void *self, const stator_run *run,
+		       const stator_intent *items, size_t count);
 } stator_storage;
 
 /*
@@ -471,6 +491,11 @@ typedef struct stator_host_api {
 			      stator_error *err);
 	/* More abilities by name ("stator.store/1"), or NULL. [any-thread] */
 	const void *(*get_ext)(const char *name);
+	/*
+	 * The end of the range of keys that begin with `prefix`, for `range`;
+	 * empty: no end. The bytes live until the end of the run. [run]
+	 */
+	stator_slice (*prefix_end)(const stator_run *run, stator_slice prefix);
 } stator_host_api;
 
 enum stator_plugin_flags {

@@ -6,6 +6,8 @@
  * on a snapshot, collects what its runs write in a bundle, which its later
  * runs see, and hands the bundle with its new offset to the partition's
  * thread: both are committed in one batch, so a view is written exactly once.
+ * A run with intents that are to be settled ends the bundle: what a storage
+ * keeps in memory is seen by later runs only when it is settled.
  *
  * A run that fails is tried again, waiting longer each time; after TRIES it is
  * parked: the projector stays at that event, the others go on. It is tried
@@ -37,6 +39,7 @@ struct stator_async {
 	stator_partition *partition;
 	stator_worker *worker;
 	stator_map *bundle;
+	stator_settlements settlements; /* of the last run of the bundle */
 	stator_async_commit commit;
 	void *ctx;
 	async_projector *projectors;
@@ -101,13 +104,14 @@ flush(stator_async *a, async_projector *p, int64_t offset)
 	stator_error err;
 	int code;
 
-	if (stator__map_count(a->bundle) == 0 &&
+	if (stator__map_count(a->bundle) == 0 && a->settlements.first == NULL &&
 	    offset - p->saved < OFFSET_STEP) {
 		p->offset = offset;
 		return true;
 	}
 	stator__number_put(a->bundle,
 			   stator__meta_key(arena_of(a), p->name), offset);
+	stator__settle_run(&a->settlements);
 	code = a->commit(a->ctx, a->bundle, &err);
 	stator__map_clear(a->bundle);
 	stator__worker_end(a->worker);
@@ -132,7 +136,8 @@ advance(stator_async *a, async_projector *p, int64_t last)
 	if (p->parked || p->retry_at > stator__monotonic_ns())
 		return true;
 	code = a->worker->view.ops->refresh(a->worker->view.snapshot, &err);
-	while (code == STATOR_OK && offset < last && runs < BUNDLE) {
+	while (code == STATOR_OK && offset < last && runs < BUNDLE &&
+	       a->settlements.first == NULL) {
 		stator_row event;
 
 		code = load_event(a, offset + 1, &event, &err);
@@ -142,7 +147,8 @@ advance(stator_async *a, async_projector *p, int64_t last)
 		if (code == STATOR_OK &&
 		    stator__projector_wants(p->ext, def, &event)) {
 			code = stator__projector_run(a->worker, p->ext, &event,
-						     a->bundle, &err);
+						     a->bundle, &a->settlements,
+						     &err);
 			runs++;
 		}
 		if (code == STATOR_OK)
@@ -296,6 +302,7 @@ free_async(stator_async *a)
 		free((void *)(uintptr_t)a->projectors[i].name);
 	free(a->projectors);
 	stator__map_free(a->bundle);
+	stator__settle_free(&a->settlements);
 	pthread_cond_destroy(&a->done);
 	pthread_cond_destroy(&a->wake);
 	pthread_mutex_destroy(&a->lock);

@@ -157,6 +157,7 @@ apply_intents(command *cmd, stator_error *err)
 		return stator__fail(err, STATOR_RESPONSE, "%.*s",
 				    (int)io->message.size,
 				    (const char *)io->message.data);
+	stator__settle_keep(&cmd->c->settlements, cmd->state);
 	return STATOR_OK;
 }
 
@@ -264,7 +265,7 @@ run_sync_projectors(command *cmd, stator_error *err)
 		    stator__projector_wants(ext, def, &cmd->event))
 			code = stator__projector_run(cmd->c->projector, ext,
 						     &cmd->event, cmd->c->map,
-						     err);
+						     &cmd->c->settlements, err);
 	}
 	return code;
 }
@@ -358,8 +359,10 @@ stator__command_run(stator_commander *c, stator_request *r)
 	stator__map_mark(c->map);
 	code = execute(&cmd, &err);
 	if (code == STATOR_OK) {
+		stator__settle_run(&c->settlements);
 		reply(&cmd);
 	} else {
+		stator__settle_drop(&c->settlements);
 		stator__map_rollback(c->map);
 		if (cmd.ext && !cmd.logged)
 			stator__state_apply_log(cmd.state);

@@ -9,7 +9,8 @@
  * partition, PLog offset, extension and index of the intent.
  *
  * A failing effect is tried again, waiting longer each time; then it is parked:
- * it stays in the outbox until the next start, and the others go on.
+ * it stays in the outbox until the next start, and the others go on. One that
+ * says that no repeat will help is parked at once.
  */
 #include <stdlib.h>
 
@@ -248,6 +249,13 @@ call(stator_effects *fx, const stator_row *entry, stator_error *err)
 	return stator__state_effect(&fx->worker->state, h, &item, err);
 }
 
+static bool
+is_hopeless(const stator_error *err)
+{
+	return err->code == STATOR_BAD_REQUEST ||
+	       err->code == STATOR_VALIDATION;
+}
+
 static void
 note_failure(stator_effects *fx, stator_slice key, failed_effect *f,
 	     const stator_row *entry, const stator_error *err)
@@ -264,7 +272,7 @@ note_failure(stator_effects *fx, stator_slice key, failed_effect *f,
 		memcpy(f->key, key.data, sizeof(f->key));
 	}
 	f->tries++;
-	f->parked = f->tries >= TRIES;
+	f->parked = f->tries >= TRIES || is_hopeless(err);
 	wait = (int64_t)FIRST_WAIT_MS << 2 * (f->tries - 1);
 	f->retry_at = stator__monotonic_ns() + wait * 1000000;
 	stator__logf(f->parked ? STATOR_LOG_ERROR : STATOR_LOG_WARNING,

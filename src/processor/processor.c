@@ -300,6 +300,7 @@ free_processor(stator_processor *p)
 	if (p->snapshot)
 		p->partition->ops->snapshot_end(p->snapshot);
 	stator__map_free(p->commander.map);
+	stator__settle_free(&p->commander.settlements);
 	free(p->commander.rows.items);
 	pthread_cond_destroy(&p->ordered);
 	pthread_cond_destroy(&p->space);

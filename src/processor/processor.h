@@ -64,6 +64,7 @@ typedef struct stator_commander {
 	stator_worker *worker;	  /* runs the command */
 	stator_worker *projector; /* runs its synchronous projectors */
 	stator_map *map;	  /* the group's writes, not yet committed */
+	stator_settlements settlements; /* of the command that runs */
 	stator_rows rows;
 } stator_commander;
 
@@ -91,7 +92,7 @@ bool stator__projector_wants(const stator_ext *ext, const stator_def *def,
 /* Runs one projector for an event; its writes go into the map. */
 int stator__projector_run(stator_worker *w, const stator_ext *ext,
 			  const stator_row *event, stator_map *map,
-			  stator_error *err);
+			  stator_settlements *settlements, stator_error *err);
 
 /* Effects ------------------------------------------------------------------------ */
 

@@ -125,7 +125,7 @@ begin(stator_worker *w, const stator_ext *ext, const stator_row *event)
 int
 stator__projector_run(stator_worker *w, const stator_ext *ext,
 		      const stator_row *event, stator_map *map,
-		      stator_error *err)
+		      stator_settlements *settlements, stator_error *err)
 {
 	stator_state *st = &w->state;
 	int code;
@@ -142,7 +142,9 @@ stator__projector_run(stator_worker *w, const stator_ext *ext,
 			st->io.writes = NULL;
 			stator__effects_keep(st, map);
 		}
-		if (code)
+		if (code == STATOR_OK)
+			stator__settle_keep(settlements, st);
+		else
 			stator__wrap(err, "%s", ext->name);
 	}
 	stator__worker_end(w);

@@ -25,6 +25,7 @@ static int
 execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
 	stator_error *err)
 {
+	stator_settlements settlements = {0};
 	stator_state *st = &w->state;
 	int code;
 
@@ -45,6 +46,10 @@ execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
 		return stator__fail(err, STATOR_RESPONSE, "%.*s",
 				    (int)st->io.message.size,
 				    (const char *)st->io.message.data);
+	/* It has no batch, so that is complete. */
+	stator__settle_keep(&settlements, st);
+	stator__settle_run(&settlements);
+	stator__settle_free(&settlements);
 	return STATOR_OK;
 }
 

@@ -27,11 +27,13 @@ choose(stator_arena *arena, const stator_field_desc *f,
 
 static int
 check_names(const stator_storage *s, const stator_type *type,
-	    const stator_json *given, stator_error *err)
+	    const stator_json *given, const stator_json **wrong,
+	    stator_error *err)
 {
 	for (const stator_json *c = given->first; c; c = c->next) {
 		if (stator__type_find(type, c->name.data, c->name.size) >= 0)
 			continue;
+		*wrong = c;
 		stator__fail(err, STATOR_IMAGE,
 			     "%.*s: storage %s has no such configuration",
 			     (int)c->name.size, (const char *)c->name.data,
@@ -42,10 +44,26 @@ check_names(const stator_storage *s, const stator_type *type,
 	return STATOR_OK;
 }
 
+/* One value alone, to know which one is wrong. */
+static int
+check_value(stator_arena *arena, const stator_type *type, stator_json *value,
+	    const stator_path *path, stator_error *err)
+{
+	stator_json_opts opts = {NULL, true};
+	stator_json alone = {.kind = STATOR_JSON_OBJECT};
+	stator_row row;
+
+	value->next = NULL;
+	alone.first = value;
+	return stator__row_from_json(arena, type, &alone, path, &opts, &row,
+				     err);
+}
+
 int
 stator__config_row(stator_arena *arena, const stator_storage *s,
 		   const stator_json *const *given, size_t count,
-		   stator_row *out, stator_error *err)
+		   stator_row *out, const stator_json **wrong,
+		   stator_error *err)
 {
 	stator_type *type = stator__type_from_desc(
 		arena, s->name, false, s->config_fields,
@@ -54,14 +72,16 @@ stator__config_row(stator_arena *arena, const stator_storage *s,
 	stator_json_opts opts = {NULL, false};
 	stator_path path = {NULL, "config", 0};
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		*wrong = given[i];
 		if (given[i] && given[i]->kind != STATOR_JSON_OBJECT)
 			return stator__fail(err, STATOR_IMAGE,
 					    "config: expected an object, found "
 					    "%s",
 					    stator__json_show(arena, given[i]));
-		else if (given[i] && check_names(s, type, given[i], err))
+		if (given[i] && check_names(s, type, given[i], wrong, err))
 			return STATOR_IMAGE;
+	}
 	for (size_t i = 0; i < s->config_field_count; i++) {
 		const stator_field_desc *f = &s->config_fields[i];
 		const stator_json *v = choose(arena, f, given, count);
@@ -71,9 +91,13 @@ stator__config_row(stator_arena *arena, const stator_storage *s,
 			continue;
 		copy = stator__arena_copy(arena, v, sizeof(*v));
 		copy->name = stator__cslice(f->name);
+		*wrong = v;
+		if (check_value(arena, type, copy, &path, err))
+			return err->code;
 		copy->next = whole.first;
 		whole.first = copy;
 	}
+	*wrong = NULL;
 	return stator__row_from_json(arena, type, &whole, &path, &opts, out,
 				     err);
 }

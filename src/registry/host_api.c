@@ -6,6 +6,23 @@
 
 #include "registry/registry.h"
 
+void
+stator__io_at_end(stator_io *io, void (*call)(void *arg), void *arg)
+{
+	stator_at_end *e = stator__arena_alloc(io->arena, sizeof(*e));
+
+	*e = (stator_at_end){call, arg, io->at_end};
+	io->at_end = e;
+}
+
+void
+stator__io_ended(stator_io *io)
+{
+	for (const stator_at_end *e = io->at_end; e; e = e->next)
+		e->call(e->arg);
+	io->at_end = NULL;
+}
+
 static stator_io *
 io_of(const stator_run *run)
 {
@@ -194,6 +211,12 @@ api_get_ext(const char *name)
 	return NULL;
 }
 
+static stator_slice
+api_prefix_end(const stator_run *run, stator_slice prefix)
+{
+	return stator__prefix_end(io_of(run)->arena, prefix);
+}
+
 const stator_host_api stator__host_api = {
 	.abi = STATOR_ABI,
 	.size = sizeof(stator_host_api),
@@ -221,6 +244,7 @@ const stator_host_api stator__host_api = {
 	.key_encode = api_key_encode,
 	.key_decode = api_key_decode,
 	.get_ext = api_get_ext,
+	.prefix_end = api_prefix_end,
 };
 
 /* stator.store/1 -------------------------------------------------------- */
@@ -301,14 +325,14 @@ store_write(const stator_run *run, int64_t wsid, stator_slice key,
 		return stator__fail(err, STATOR_EXTENSION_FAILED,
 				    "WSID: expected a workspace, found %lld",
 				    (long long)wsid);
-	if ((uint64_t)wsid % io->partitions != run->partition)
+	if ((uint64_t)wsid % run->partitions != run->partition)
 		return stator__fail(
 			err, STATOR_NOT_SUPPORTED,
 			"workspace %lld is of partition %u, this run of "
 			"partition %u: only workspaces of the same partition "
 			"can be written",
 			(long long)wsid,
-			(unsigned)((uint64_t)wsid % io->partitions),
+			(unsigned)((uint64_t)wsid % run->partitions),
 			run->partition);
 	stator__map_write(io->writes, in_space(io, key), value, change);
 	return STATOR_OK;

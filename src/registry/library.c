@@ -99,9 +99,8 @@ elf_is_whole(stator_slice text)
 	return true;
 }
 
-/* The path of the copy; the caller frees it. NULL and an error. */
-static char *
-copy_into(const char *file, const char *folder, stator_error *err)
+char *
+stator__library_copy(const char *file, const char *folder, stator_error *err)
 {
 	char name[40], *path = NULL, *draft = NULL;
 	stator_arena arena = {0};
@@ -187,6 +186,15 @@ is_name(const char *name)
 	return letters;
 }
 
+static bool
+is_there_twice(const stator_field_desc *fields, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(fields[k].name, fields[i].name) == 0)
+			return true;
+	return false;
+}
+
 static int
 check_fields(const stator_field_desc *fields, size_t count, const char *what,
 	     const char *storage, const char *file, stator_error *err)
@@ -196,6 +204,10 @@ check_fields(const stator_field_desc *fields, size_t count, const char *what,
 					 "number is %zu",
 			      storage, what, count);
 	for (size_t i = 0; i < count; i++) {
+		if (is_name(fields[i].name) && is_there_twice(fields, i))
+			return refuse(err, file,
+				      "storage %s: %s field %s is there twice",
+				      storage, what, fields[i].name);
 		if (!is_name(fields[i].name))
 			return refuse(err, file,
 				      "storage %s: %s field %zu has no name of "
@@ -225,10 +237,10 @@ check_functions(const stator_storage *s, const char *file, stator_error *err)
 		return refuse(err, file,
 			      "storage %s offers READ but read is NULL",
 			      s->name);
-	if (writes && s->apply == NULL && s->effect == NULL)
+	if (writes && !s->apply && !s->effect && !s->settle)
 		return refuse(err, file,
-			      "storage %s offers INSERT or UPDATE but apply and "
-			      "effect are NULL",
+			      "storage %s offers INSERT or UPDATE but apply, "
+			      "effect and settle are NULL",
 			      s->name);
 	return STATOR_OK;
 }
@@ -253,6 +265,11 @@ check_storage(const stator_storage *s, size_t index, const char *file,
 		return refuse(err, file, "storage %s has entity %u; take one of "
 					 "stator_entity_kind",
 			      s->name, s->entity);
+	if (s->call_ms > STATOR_CALL_MS_MOST)
+		return refuse(err, file,
+			      "storage %s has call_ms %u; a call has at most "
+			      "%d",
+			      s->name, s->call_ms, STATOR_CALL_MS_MOST);
 	code = check_functions(s, file, err);
 	if (code == STATOR_OK)
 		code = check_fields(s->key_fields, s->key_field_count, "key",
@@ -300,8 +317,15 @@ load(stator_library *lib, const char *file, const char *copy,
      stator_error *err)
 {
 	lib->handle = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
-	if (lib->handle == NULL)
-		return refuse(err, file, "cannot be loaded: %s", dlerror());
+	if (lib->handle == NULL) {
+		const char *why = dlerror();
+		size_t n = strlen(copy);
+
+		/* Nobody knows the copy. */
+		if (strncmp(why, copy, n) == 0 && why[n] == ':')
+			why += n + 2;
+		return refuse(err, file, "cannot be loaded: %s", why);
+	}
 	lib->plugin = dlsym(lib->handle, "stator_plugin_entry");
 	if (lib->plugin == NULL)
 		return refuse(err, file,
@@ -311,31 +335,54 @@ load(stator_library *lib, const char *file, const char *copy,
 }
 
 int
-stator__library_open(stator_library **out, const char *file,
-		     const char *folder, stator_error *err)
+stator__library_load(stator_library **out, const char *file, const char *copy,
+		     stator_error *err)
 {
 	stator_library *lib = stator__alloc(sizeof(*lib));
-	char temporary[] = "/tmp/stator-XXXXXX", *copy;
-	int code;
+	int code = load(lib, file, copy, err);
 
-	if (folder == NULL && mkdtemp(temporary) == NULL) {
-		free(lib);
-		return system_failed(temporary, "cannot be made", err);
-	}
-	copy = copy_into(file, folder ? folder : temporary, err);
-	code = copy ? load(lib, file, copy, err) : err->code;
-	if (folder == NULL) {
-		if (copy)
-			unlink(copy);
-		rmdir(temporary);
-	}
-	free(copy);
 	if (code) {
 		stator__library_close(lib);
 		return code;
 	}
 	*out = lib;
 	return STATOR_OK;
+}
+
+char *
+stator__temporary_folder(stator_error *err)
+{
+	char *path = stator__strdup("/tmp/stator-XXXXXX");
+
+	if (mkdtemp(path))
+		return path;
+	system_failed(path, "cannot be made", err);
+	free(path);
+	return NULL;
+}
+
+int
+stator__library_open(stator_library **out, const char *file,
+		     const char *folder, stator_error *err)
+{
+	char *temporary = NULL, *copy;
+	int code;
+
+	if (folder == NULL) {
+		temporary = stator__temporary_folder(err);
+		if (temporary == NULL)
+			return err->code;
+	}
+	copy = stator__library_copy(file, folder ? folder : temporary, err);
+	code = copy ? stator__library_load(out, file, copy, err) : err->code;
+	if (temporary) {
+		if (copy)
+			unlink(copy);
+		rmdir(temporary);
+	}
+	free(temporary);
+	free(copy);
+	return code;
 }
 
 void

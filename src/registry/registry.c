@@ -19,7 +19,7 @@ implements(const stator_storage *s, int op)
 	case STATOR_READ:
 		return s->read != NULL;
 	default:
-		return s->apply != NULL || s->effect != NULL;
+		return s->apply || s->effect || s->settle;
 	}
 }
 
@@ -201,16 +201,28 @@ declaration(const stator_registry *r, const stator_def *def, uint32_t plugin,
 	return NULL;
 }
 
+static bool
+is_of(const stator_json *value, const stator_json *config)
+{
+	const stator_json *c = config ? config->first : NULL;
+
+	while (c && c != value)
+		c = c->next;
+	return value && (value == config || c == value);
+}
+
 /* What schema and descriptor say; both may be silent. */
 static void
 configure(stator_registry *r, const stator_def *def, uint32_t plugin,
-	  size_t storage, const stator_json *configs,
+	  size_t storage, const stator_given_configs *configs,
 	  stator_problems *problems)
 {
 	stator_loaded *l = &r->plugins[plugin];
 	const stator_storage *s = l->source.plugin->storages[storage];
 	const stator_storage_decl *decl = declaration(r, def, plugin, s);
-	const stator_json *given[2] = {NULL, NULL};
+	const stator_json *given[2] = {NULL, NULL}, *wrong;
+	const char *file = decl ? decl->file : l->source.file;
+	int line = decl ? decl->line : 1, col = decl ? decl->col : 1;
 	stator_error err;
 	stator_json *text;
 
@@ -224,15 +236,19 @@ configure(stator_registry *r, const stator_def *def, uint32_t plugin,
 		}
 		given[0] = text;
 	}
-	if (decl && configs)
-		given[1] = stator__json_get(configs, decl->name);
+	if (decl && configs && configs->storages)
+		given[1] = stator__json_get(configs->storages, decl->name);
 	if (given[1])
 		given[1] = stator__json_get(given[1], "config");
 	if (stator__config_row(&r->arena, s, given, 2, &l->configs[storage],
-			       &err))
-		stator__problem(problems, decl ? decl->file : l->source.file,
-				decl ? decl->line : 1, decl ? decl->col : 1,
-				"storage %s: %s", s->name, err.msg);
+			       &wrong, &err) == STATOR_OK)
+		return;
+	if (is_of(wrong, given[1])) {
+		file = configs->file;
+		stator__json_place(configs->text, wrong, &line, &col);
+	}
+	stator__problem(problems, file, line, col, "storage %s: %s", s->name,
+			err.msg);
 }
 
 static void
@@ -241,6 +257,7 @@ init_plugin(stator_loaded *l, stator_problems *problems)
 	const stator_plugin *p = l->source.plugin;
 	stator_error err = {0};
 
+	l->data = l->source.isolated ? l->source.owner : NULL;
 	if (p->init && p->init(&stator__host_api, l->configs, &l->data, &err)) {
 		stator__problem(problems, l->source.file, 1, 1,
 				"plugin %s %s: init: %s", p->name, p->version,
@@ -253,8 +270,8 @@ init_plugin(stator_loaded *l, stator_problems *problems)
 /* Life -------------------------------------------------------------------------------- */
 
 static void
-load(stator_registry *r, const stator_def *def, const stator_json *configs,
-     stator_problems *problems)
+load(stator_registry *r, const stator_def *def,
+     const stator_given_configs *configs, stator_problems *problems)
 {
 	for (uint32_t i = 0; i < r->plugin_count; i++) {
 		stator_loaded *l = &r->plugins[i];
@@ -274,7 +291,8 @@ load(stator_registry *r, const stator_def *def, const stator_json *configs,
 stator_registry *
 stator__registry_bind(const stator_def *def,
 		      const stator_source_plugin *sources, size_t source_count,
-		      const stator_json *configs, stator_problems *problems)
+		      const stator_given_configs *configs,
+		      stator_problems *problems)
 {
 	stator_registry *r = stator__alloc(sizeof(*r));
 	size_t before = problems->count;
@@ -297,6 +315,13 @@ stator__registry_bind(const stator_def *def,
 }
 
 void
+stator__source_close(stator_source_plugin *source)
+{
+	if (source->close)
+		source->close(source->owner);
+}
+
+void
 stator__registry_free(stator_registry *r)
 {
 	if (r == NULL)
@@ -306,8 +331,7 @@ stator__registry_free(stator_registry *r)
 
 		if (l->ready && l->source.plugin->finit)
 			l->source.plugin->finit(l->data);
-		if (l->source.library)
-			stator__library_close(l->source.library);
+		stator__source_close(&l->source);
 	}
 	stator__arena_free(&r->arena);
 	free(r);
@@ -324,13 +348,14 @@ stator__registry_find(const stator_registry *r, const char *qname)
 
 /* Instances --------------------------------------------------------------------------- */
 
-/* The same plugin in the version before, for hand-over. */
+/* The same plugin in the version before, for hand-over: in one process. */
 static void *
 predecessor(const stator_loaded *l, const stator_registry *old,
 	    stator_instance *before)
 {
 	for (size_t i = 0; old && before && i < old->plugin_count; i++)
-		if (before[i].attached &&
+		if (before[i].attached && !l->source.isolated &&
+		    !old->plugins[i].source.isolated &&
 		    strcmp(old->plugins[i].source.plugin->name,
 			   l->source.plugin->name) == 0)
 			return before[i].self;
@@ -396,8 +421,6 @@ stator__registry_detach(const stator_registry *r, stator_instance *all)
 	free(all);
 }
 
-#define CALL_BUDGET_NS (4 * 1000000000ll)
-
 int64_t
 stator__instance_enter(stator_instance *in)
 {
@@ -405,26 +428,27 @@ stator__instance_enter(stator_instance *in)
 		return 0;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_lock(&in->lock);
-	return stator__monotonic_ns();
+	return stator__coarse_ns();
 }
 
 void
 stator__instance_leave(stator_instance *in, int64_t entered,
-		       const char *storage)
+		       const stator_binding *b)
 {
+	uint32_t allowed = stator__call_ms(b->storage);
 	int64_t took;
 
 	if (entered == 0)
 		return;
-	took = stator__monotonic_ns() - entered;
+	took = stator__coarse_ns() - entered;
 	if (!(in->loaded->source.plugin->flags & STATOR_CONCURRENT))
 		pthread_mutex_unlock(&in->lock);
-	if (took <= CALL_BUDGET_NS)
+	if (took <= allowed * 1000000ll)
 		return;
 	in->overruns++;
-	stator__logf(STATOR_LOG_WARNING, storage,
-		     "a call of plugin %s %s took %lld ms; 4000 are allowed",
+	stator__logf(STATOR_LOG_WARNING, b->decl->name,
+		     "a call of plugin %s %s took %lld ms; %u are allowed",
 		     in->loaded->source.plugin->name,
 		     in->loaded->source.plugin->version,
-		     (long long)(took / 1000000));
+		     (long long)(took / 1000000), allowed);
 }

@@ -24,6 +24,8 @@ extern const stator_host_api stator__host_api;
 typedef struct stator_io {
 	stator_run run;
 	stator_arena *arena; /* dropped at the end of the run */
+	struct stator_at_end *at_end;
+	const stator_storage *called; /* the one that is called */
 	const stator_def *def;
 	/* The ordered space of a workspace; NULL and an error when it cannot
 	 * be read. */
@@ -32,7 +34,6 @@ typedef struct stator_io {
 	void *view_ctx;
 	stator_map *writes; /* where `put` writes; NULL: not now */
 	uint32_t space;	    /* of the package whose storage is called */
-	uint32_t partitions;
 	stator_row event, argument, unlogged; /* `data` NULL: none */
 	/* What the run gave back. */
 	int (*on_result)(struct stator_io *io, const stator_row *row,
@@ -41,6 +42,17 @@ typedef struct stator_io {
 	int64_t status; /* of sys.Response; 0: not set */
 	stator_slice message;
 } stator_io;
+
+/* What is done at the end of a run, the last said first. */
+typedef struct stator_at_end {
+	void (*call)(void *arg);
+	void *arg;
+	struct stator_at_end *next;
+} stator_at_end;
+
+void stator__io_at_end(stator_io *io, void (*call)(void *arg), void *arg);
+/* The run has ended; before its arena is dropped. */
+void stator__io_ended(stator_io *io);
 
 /* The two exports of the host that `get_ext` hands out. */
 extern const stator_store_api stator__store_api;
@@ -69,9 +81,13 @@ typedef struct stator_source_plugin {
 	const stator_plugin *plugin;
 	const char *package;	 /* whose storages it has; NULL: any's */
 	const char *file;	 /* for messages */
-	stator_library *library; /* taken; NULL: linked in */
+	void *owner;		 /* of the plugin; NULL: linked in */
+	void (*close)(void *owner); /* drops it */
 	bool trusted;		 /* its rows need no check: the host's own */
+	bool isolated;		 /* `init` finds the owner in `*plugin` */
 } stator_source_plugin;
+
+void stator__source_close(stator_source_plugin *source);
 
 /* A plugin of a deployed application. */
 typedef struct stator_loaded {
@@ -107,16 +123,22 @@ typedef struct stator_registry {
 	size_t plugin_count;
 } stator_registry;
 
+/* What descriptor.json says of storages, and where. */
+typedef struct stator_given_configs {
+	const stator_json *storages; /* by name; NULL: nothing */
+	const char *file;
+	stator_slice text; /* of the file */
+} stator_given_configs;
+
 /*
- * Binds what the definition declares. `configs` is "storages" of the
- * descriptor, or NULL. The libraries of the sources are taken, whatever comes.
+ * Binds what the definition declares. The owners of the sources are taken, whatever comes.
  * Everything that is missing is added to the problems; NULL then. Caller frees
  * with `stator__registry_free`.
  */
 stator_registry *stator__registry_bind(const stator_def *def,
 				       const stator_source_plugin *sources,
 				       size_t source_count,
-				       const stator_json *configs,
+				       const stator_given_configs *configs,
 				       stator_problems *problems);
 void stator__registry_free(stator_registry *registry);
 /* Borrowed until the registry is freed; NULL when there is none. */
@@ -137,14 +159,16 @@ void stator__registry_detach(const stator_registry *registry,
 /* Around every call of a storage: the lock, and the budget of time. */
 int64_t stator__instance_enter(stator_instance *instance);
 void stator__instance_leave(stator_instance *instance, int64_t entered,
-			    const char *storage);
+			    const stator_binding *binding);
 
 /*
  * The configuration of a storage as a row, from JSON texts, the later ones
- * over the earlier (each may be NULL). Messages begin with the field.
+ * over the earlier (each may be NULL). Messages begin with the field; `wrong`
+ * is the value that they are about, or NULL.
  */
 int stator__config_row(stator_arena *arena, const stator_storage *storage,
 		       const stator_json *const *given, size_t count,
-		       stator_row *out, stator_error *err);
+		       stator_row *out, const stator_json **wrong,
+		       stator_error *err);
 
 #endif

@@ -39,6 +39,7 @@ typedef struct decoder {
 	stator_arena *arena;
 	const stator_json_opts *opts;
 	stator_error *err;
+	bool secret; /* the field that is read is one */
 } decoder;
 
 static int decode_object(decoder *d, const stator_type *type,
@@ -51,7 +52,8 @@ expected(decoder *d, const stator_path *path, const char *what,
 {
 	return stator__path_fail(path, d->err, STATOR_VALIDATION,
 				 "expected %s, found %s", what,
-				 stator__json_show(d->arena, json));
+				 d->secret ? "***"
+					   : stator__json_show(d->arena, json));
 }
 
 /* Puts the path before what a builder has said. */
@@ -137,6 +139,7 @@ decode_value(decoder *d, stator_builder *b, uint32_t i,
 {
 	uint8_t kind = b->type->fields[i].kind;
 
+	d->secret = b->type->fields[i].secret;
 	switch (kind) {
 	case STATOR_ROWS:
 		return decode_rows(d, b, i, json, path);
@@ -283,7 +286,7 @@ stator__row_from_json(stator_arena *arena, const stator_type *type,
 		      const stator_json_opts *opts, stator_row *out,
 		      stator_error *err)
 {
-	decoder d = {arena, opts, err};
+	decoder d = {arena, opts, err, false};
 
 	return decode_object(&d, type, json, path, out);
 }

@@ -185,7 +185,9 @@ show_field(stator_buf *out, const stator_row *row, uint32_t i)
 	int64_t n;
 	double d;
 
-	if (stator__row_int(row, i, &n))
+	if (row->type->fields[i].secret)
+		stator__buf_str(out, "***");
+	else if (stator__row_int(row, i, &n))
 		stator__buf_format(out, "%lld", (long long)n);
 	else if (stator__row_float(row, i, &d))
 		stator__buf_format(out, "%.14g", d);

@@ -8,6 +8,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <math.h>
 #include <pcre2.h>
+#include <stdio.h>
 
 #include "schema/schema.h"
 
@@ -257,6 +258,16 @@ wrong_kind(const stator_field *f, const char *what, stator_error *err)
 			    stator__kind_name(f->kind), what);
 }
 
+/* What was found; of a secret, that there was something. */
+static int
+wrong_value(const stator_field *f, const char *found, stator_error *err)
+{
+	return stator__fail(err, STATOR_VALIDATION, "expected %s, found %s",
+			    f->kind == STATOR_REF ? "a record ID"
+						  : stator__kind_name(f->kind),
+			    f->secret ? "***" : found);
+}
+
 static bool
 int_fits(uint8_t kind, int64_t v)
 {
@@ -281,19 +292,17 @@ stator__build_int(stator_builder *b, uint32_t field, int64_t value,
 		  stator_error *err)
 {
 	const stator_field *f = &b->type->fields[field];
+	char found[24];
 	uint8_t *p;
 
 	if (is_float_kind(f->kind))
 		return stator__build_float(b, field, (double)value, err);
 	if (!is_int_kind(f->kind))
 		return wrong_kind(f, "an integer", err);
-	if (!int_fits(f->kind, value))
-		return stator__fail(err, STATOR_VALIDATION,
-				    "expected %s, found %lld",
-				    f->kind == STATOR_REF
-					    ? "a record ID"
-					    : stator__kind_name(f->kind),
-				    (long long)value);
+	if (!int_fits(f->kind, value)) {
+		snprintf(found, sizeof(found), "%lld", (long long)value);
+		return wrong_value(f, found, err);
+	}
 	p = slot(b, f);
 	switch (f->kind) {
 	case STATOR_INT8:
@@ -317,14 +326,15 @@ stator__build_float(stator_builder *b, uint32_t field, double value,
 		    stator_error *err)
 {
 	const stator_field *f = &b->type->fields[field];
+	char found[24];
 
 	if (!is_float_kind(f->kind))
 		return wrong_kind(f, "a float", err);
 	if (!isfinite(value) ||
-	    (f->kind == STATOR_FLOAT32 && !isfinite((float)value)))
-		return stator__fail(err, STATOR_VALIDATION,
-				    "expected %s, found %g",
-				    stator__kind_name(f->kind), value);
+	    (f->kind == STATOR_FLOAT32 && !isfinite((float)value))) {
+		snprintf(found, sizeof(found), "%g", value);
+		return wrong_value(f, found, err);
+	}
 	if (f->kind == STATOR_FLOAT32)
 		stator__f32_put(slot(b, f), (float)value);
 	else
@@ -516,6 +526,8 @@ stator__field_check(const stator_field *f, stator_slice value,
 				    "expected %s, found text that is not UTF-8",
 				    stator__kind_name(f->kind));
 	if (f->kind == STATOR_QNAME) {
+		if (!stator__qname_valid(value.data, value.size) && f->secret)
+			return wrong_value(f, "", err);
 		if (!stator__qname_valid(value.data, value.size))
 			return stator__fail(
 				err, STATOR_VALIDATION,

@@ -75,6 +75,7 @@ typedef struct stator_field_spec {
 	uint8_t kind;
 	bool required;
 	bool system;
+	bool secret;
 	uint32_t max;
 	const stator_type *rows;
 	const stator_checks *checks;

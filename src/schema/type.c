@@ -104,6 +104,7 @@ add_field(stator_field *fields, size_t at, const stator_field_spec *spec)
 	f->kind = spec->kind;
 	f->required = spec->required;
 	f->system = spec->system;
+	f->secret = spec->secret;
 	f->max = spec->max;
 	f->rows = spec->rows;
 	f->checks = spec->checks;
@@ -156,6 +157,7 @@ stator__type_from_desc(stator_arena *arena, const char *name, bool key,
 		specs[i].name = fields[i].name;
 		specs[i].kind = fields[i].kind;
 		specs[i].required = fields[i].required != 0;
+		specs[i].secret = fields[i].secret != 0;
 		specs[i].max = fields[i].max ? fields[i].max : 65535;
 	}
 	return stator__type_make(arena, name,

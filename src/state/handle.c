@@ -102,8 +102,11 @@ table_as_key(stator_handles *hs, const stator_type *table)
 	for (size_t i = 0; i < count; i++) {
 		const stator_field *f = &table->fields[STATOR_SYS_COUNT + i];
 
-		specs[i] = (stator_field_spec){f->name, f->kind, false, false,
-					       f->max,	f->rows, f->checks};
+		specs[i] = (stator_field_spec){.name = f->name,
+					       .kind = f->kind,
+					       .max = f->max,
+					       .rows = f->rows,
+					       .checks = f->checks};
 	}
 	return stator__type_make(&hs->arena, table->name, STATOR_TYPE_KEY,
 				 specs, count, 0);

@@ -29,6 +29,7 @@ stator__state_end(stator_state *st)
 {
 	while (st->cursor_count)
 		stator__state_close(st, st->cursors[st->cursor_count - 1].cursor);
+	stator__io_ended(&st->io);
 	st->wish_count = 0;
 	st->rows_read = st->bytes_returned = 0;
 	st->breach = 0;
@@ -144,6 +145,7 @@ static int64_t
 enter(stator_state *st, const stator_handle *h, stator_error *err)
 {
 	st->io.space = h->binding->space;
+	st->io.called = h->binding->storage;
 	err->msg[0] = 0;
 	return stator__instance_enter(h->instance);
 }
@@ -152,7 +154,7 @@ enter(stator_state *st, const stator_handle *h, stator_error *err)
 static int
 leave(const stator_handle *h, int64_t entered, int code, stator_error *err)
 {
-	stator__instance_leave(h->instance, entered, h->binding->decl->name);
+	stator__instance_leave(h->instance, entered, h->binding);
 	if (STATOR_LIKELY(code == STATOR_OK || code == STATOR_NONE))
 		return code;
 	if (code > 0 || !stator__status_known(code)) {
@@ -347,8 +349,7 @@ stator__state_close(stator_state *st, stator_cursor *cursor)
 		st->cursors[i] = st->cursors[--st->cursor_count];
 		entered = stator__instance_enter(h->instance);
 		cursor->release(cursor);
-		stator__instance_leave(h->instance, entered,
-				       h->binding->decl->name);
+		stator__instance_leave(h->instance, entered, h->binding);
 		return;
 	}
 }
@@ -502,9 +503,8 @@ gather(stator_state *st, const stator_binding *b, stator_intent *items)
 	return count;
 }
 
-/* Whether intent `i` is the first of its storage. */
-static bool
-first_of_storage(const stator_state *st, size_t i)
+bool
+stator__wish_is_first(const stator_state *st, size_t i)
 {
 	for (size_t k = 0; k < i; k++)
 		if (st->wishes[k].handle->binding ==
@@ -536,7 +536,7 @@ each_storage(stator_state *st, bool apply, bool log_only, stator_error *err)
 
 		if (call == NULL || stator__wish_is_record(&st->wishes[i]) ||
 		    (log_only && !is_log(h->binding)) ||
-		    !first_of_storage(st, i))
+		    !stator__wish_is_first(st, i))
 			continue;
 		count = gather(st, h->binding, items);
 		if (count == 0)

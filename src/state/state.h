@@ -120,6 +120,8 @@ const char *stator__state_show(stator_state *st, const stator_handle *h,
 
 /* Intents of entity RECORD become CUDs; the caller writes those. */
 bool stator__wish_is_record(const stator_wish *wish);
+/* Whether intent `i` of the run is the first of its storage. */
+bool stator__wish_is_first(const stator_state *st, size_t i);
 /* Asks the storages whether they would take the other intents. */
 int stator__state_validate(stator_state *st, stator_error *err);
 /* Applies them, storage by storage in the order of the schema. */
@@ -127,6 +129,23 @@ int stator__state_apply(stator_state *st, stator_error *err);
 /* Does what one intent asks for outside of the host. */
 int stator__state_effect(stator_state *st, const stator_handle *h,
 			 const stator_intent *item, stator_error *err);
+/*
+ * What is to be told when the batch of a run is complete; zero is empty. The
+ * handles of the runs outlive it.
+ */
+typedef struct stator_settlements {
+	stator_arena arena;
+	struct stator_settlement *first, *last;
+} stator_settlements;
+
+/* Adds the intents of the run, which have been applied. */
+void stator__settle_keep(stator_settlements *list, const stator_state *st);
+/* Tells the storages, run by run. The list is empty then. */
+void stator__settle_run(stator_settlements *list);
+/* The batch is taken back: nobody is told. */
+void stator__settle_drop(stator_settlements *list);
+void stator__settle_free(stator_settlements *list);
+
 /* Writes only the log: what is left of a run that failed. */
 void stator__state_apply_log(stator_state *st);
 

@@ -20,6 +20,14 @@ typedef struct sys_plugin {
 	const stator_row *configs; /* by SYS_... */
 } sys_plugin;
 
+typedef struct ephemeral ephemeral;
+
+/* What `attach` gives: to a storage that knows no partition, the plugin. */
+typedef struct sys_instance {
+	sys_plugin sys;
+	ephemeral *ephemeral;
+} sys_instance;
+
 /* The storages, in the order of the plugin. */
 enum {
 	SYS_RECORD,
@@ -33,6 +41,7 @@ enum {
 	SYS_RESPONSE,
 	SYS_LOGGER,
 	SYS_APP_SECRET,
+	SYS_EPHEMERAL,
 	SYS_COUNT
 };
 
@@ -40,6 +49,7 @@ extern const stator_plugin stator__sys_plugin;
 
 extern const stator_storage stator__storage_app_secret;
 extern const stator_storage stator__storage_command_context;
+extern const stator_storage stator__storage_ephemeral;
 extern const stator_storage stator__storage_event;
 extern const stator_storage stator__storage_logger;
 extern const stator_storage stator__storage_query_context;
@@ -69,6 +79,15 @@ int32_t stator__unique_key(const sys_plugin *sys, const stator_run *run,
 			   const stator_type *table, uint32_t unique,
 			   int64_t wsid, const stator_row *row, int shift,
 			   stator_slice *key);
+
+/* Whether the configuration of sys.Ephemeral can be. */
+int32_t stator__ephemeral_check(const sys_plugin *sys, stator_error *err);
+/*
+ * The memory of a partition: that of the version before, if there is one.
+ * NULL: no memory. Each that is opened is closed once.
+ */
+ephemeral *stator__ephemeral_open(const sys_plugin *sys, ephemeral *before);
+void stator__ephemeral_close(ephemeral *memory);
 
 /* The first fields of documents and records, and the first of keys. */
 enum { SYS_ID = 0, SYS_PARENT_ID = 1, SYS_CONTAINER = 2, SYS_IS_ACTIVE = 3 };

@@ -105,6 +105,7 @@ init(const stator_host_api *host, const stator_row *configs, void **plugin,
      stator_error *err)
 {
 	sys_plugin *sys = host->alloc(sizeof(*sys));
+	int32_t code;
 
 	if (sys == NULL)
 		return host->fail(err, STATOR_NO_MEMORY, "out of memory");
@@ -112,8 +113,43 @@ init(const stator_host_api *host, const stator_row *configs, void **plugin,
 	sys->store = host->get_ext("stator.store/1");
 	sys->context = host->get_ext("stator.context/1");
 	sys->configs = configs;
-	*plugin = sys;
-	return STATOR_OK;
+	code = stator__ephemeral_check(sys, err);
+	if (code)
+		host->free(sys);
+	else
+		*plugin = sys;
+	return code;
+}
+
+static int32_t
+attach(void *plugin, uint32_t partition, void *previous, void **self,
+       stator_error *err)
+{
+	const sys_plugin *sys = plugin;
+	const sys_instance *before = previous;
+	sys_instance *in = sys->host->alloc(sizeof(*in));
+
+	(void)partition;
+	if (in) {
+		in->sys = *sys;
+		in->ephemeral = stator__ephemeral_open(
+			sys, before ? before->ephemeral : NULL);
+	}
+	if (in && in->ephemeral) {
+		*self = in;
+		return STATOR_OK;
+	}
+	sys->host->free(in);
+	return sys->host->fail(err, STATOR_NO_MEMORY, "out of memory");
+}
+
+static void
+detach(void *self)
+{
+	sys_instance *in = self;
+
+	stator__ephemeral_close(in->ephemeral);
+	in->sys.host->free(in);
 }
 
 static void
@@ -134,6 +170,7 @@ static const stator_storage *const storages[SYS_COUNT] = {
 	[SYS_RESPONSE] = &stator__storage_response,
 	[SYS_LOGGER] = &stator__storage_logger,
 	[SYS_APP_SECRET] = &stator__storage_app_secret,
+	[SYS_EPHEMERAL] = &stator__storage_ephemeral,
 };
 
 const stator_plugin stator__sys_plugin = {
@@ -146,5 +183,7 @@ const stator_plugin stator__sys_plugin = {
 	.storages = storages,
 	.storage_count = SYS_COUNT,
 	.init = init,
+	.attach = attach,
+	.detach = detach,
 	.finit = finit,
 };

@@ -120,21 +120,6 @@ release(stator_cursor *base)
 	c->sys->store->cursor_release(c->range);
 }
 
-/* The end of the keys that begin as `low` does; empty when there is none. */
-static stator_slice
-range_end(const sys_plugin *sys, const stator_run *run, stator_slice low)
-{
-	uint8_t *end = sys->host->run_alloc(run, low.size);
-	stator_slice high = {end, low.size};
-
-	memcpy(end, low.data, low.size);
-	while (high.size && end[high.size - 1] == 0xff)
-		high.size--;
-	if (high.size)
-		end[high.size - 1]++;
-	return high;
-}
-
 static int32_t
 read(void *self, const stator_run *run, const stator_use *use,
      const stator_row *key, const stator_read_opts *opts,
@@ -155,8 +140,8 @@ read(void *self, const stator_run *run, const stator_use *use,
 	c->use = use;
 	c->left = opts->limit ? opts->limit : UINT32_MAX;
 	code = sys->store->range(run, stator__key_wsid(sys, run, key), low,
-				 range_end(sys, run, low), (int)opts->reverse,
-				 &c->range, err);
+				 sys->host->prefix_end(run, low),
+				 (int)opts->reverse, &c->range, err);
 	*cursor = &c->base;
 	return code;
 }

@@ -17,7 +17,8 @@
 
 #include "store/tree.h"
 
-enum { PREFIX = 500 };
+/* Every query that waits for its thread has a snapshot. */
+enum { PREFIX = 500, READERS = 8192 };
 
 /* Address space only: pages are allocated as they are written. */
 #define MAP_SIZE_MOST (1ull << 40)
@@ -62,6 +63,7 @@ open_env(stator_store *s, const stator_store_opts *opts)
 		if (code)
 			return code;
 		mdb_env_set_mapsize(s->env, size);
+		mdb_env_set_maxreaders(s->env, READERS);
 		code = mdb_env_open(s->env, s->path, flags, 0644);
 		if (code) {
 			mdb_env_close(s->env);
