@@ -260,7 +260,7 @@ describe("a storage in a process of its own", function()
     for i = 1, 400 do requests[i] = stator.json.encode(put("n" .. i, "x")) end
     local next_one = plugins.build "by_name"
     stator.write(image .. "/feed", ("#!/bin/sh\nhead -200 %s/lines; cp %s %s/pkg/shop/draft; "
-      .. "mv %s/pkg/shop/draft %s/pkg/shop/storages-2.so; sleep 1.5; tail -200 %s/lines; echo %s\n")
+      .. "mv %s/pkg/shop/draft %s/pkg/shop/storages-2.so; sleep 5; tail -200 %s/lines; echo %s\n")
       :format(image, next_one, image, image, image, image,
         stator.quote(stator.json.encode(query("Get", { Name = "calls" })))))
     stator.write(image .. "/lines", table.concat(requests, "\n") .. "\n")
