@@ -108,23 +108,72 @@ local function load_package(package, modules, extensions, require_module, proble
   return find_functions(package, module, modules[package].path, extensions, problems)
 end
 
-return function(cdef, engine, run, api, package, modules, extensions)
+-- Tells the host which machine code is of which line, so that a run that is stopped in it
+-- can be told where. A trace begins at a loop, a function or the side of another trace.
+local function note_traces(api, engine, numbers)
+  local util = require "jit.util"
+  local number, line
+  jit.attach(function(what, trace, func, pc)
+    if what == "start" then
+      local info, level = util.funcinfo(func, pc), 1
+      number, line = numbers[info.source], info.currentline
+      -- Text that was loaded, or a function of the library: who called it.
+      while not number and info and level < 8 do
+        level = level + 1
+        info = debug.getinfo(level, "Sl")
+        if info then number, line = numbers[info.source], info.currentline end
+      end
+    elseif what == "stop" and number and line then
+      local code, address = util.tracemc(trace)
+      if code then api.trace(engine, address % 2 ^ 64, #code, number, line) end
+    elseif what == "flush" then
+      api.flush(engine)
+    end
+  end, "trace")
+end
+
+local function load_text(text, name, env) return load(text, name, "t", env) end
+
+-- What stands in for signals where there are none.
+local function open_fuel(api, engine, numbers)
+  local fuel = require "stator.fuel"
+  local burn, charge = fuel.meter(api, engine, function()
+    for level = 3, 60 do
+      local info = debug.getinfo(level, "Sl")
+      if not info then break end
+      if numbers[info.source] and info.currentline > 0 then
+        return numbers[info.source], info.currentline
+      end
+    end
+    return 0, 0
+  end)
+  return fuel.loader(burn), function(env) fuel.limit(env, burn, charge) end
+end
+
+return function(cdef, engine, run, api, package, modules, extensions, fuel)
   ffi.cdef(cdef)
   engine = ffi.cast("lua_engine *", engine)
   run = ffi.cast("lua_run *", run)
   api = ffi.cast("const lua_api *", api)
 
   local paths = {}
-  for _, m in pairs(modules) do paths["@" .. m.path] = true end
+  local numbers = {}
+  for _, m in pairs(modules) do
+    paths["@" .. m.path] = true
+    numbers["@" .. m.path] = m.number
+  end
+  note_traces(api, engine, numbers)
   local raise = make_raise(paths)
   local rows, state = require "stator.rows", require "stator.state"
   rows.open(run, api, engine, raise)
   state.open(run, api, engine, raise)
 
   local env, begin
+  local compile, limit = load_text, nil
+  if fuel then compile, limit = open_fuel(api, engine, numbers) end
   local function load_module(name)
     local m = modules[name]
-    return load(m.text, "@" .. m.path, "t", env)
+    return compile(m.text, "@" .. m.path, env)
   end
   local frozen_state = setmetatable({}, {
     __index = function(_, name)
@@ -134,7 +183,7 @@ return function(cdef, engine, run, api, package, modules, extensions)
     __metatable = false,
   })
   local require_module = make_require(modules, load_module, frozen_state)
-  env, begin = require("stator.sandbox").new(require_module)
+  env, begin = require("stator.sandbox").new(require_module, compile, limit)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)

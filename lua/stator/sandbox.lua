@@ -98,10 +98,10 @@ local function format(pattern, ...)
 end
 
 -- Text only: bytecode can break out of every rule.
-local function text_loader(env)
+local function text_loader(env, compile)
   return function(chunk, name)
     if type(chunk) ~= "string" then error("load: expected text", 2) end
-    return load(chunk, name or "=load", "t", env)
+    return compile(chunk, name or "=load", env)
   end
 end
 
@@ -124,9 +124,10 @@ local function random_functions()
   end
 end
 
---- The environment of a package; `require_module` is its `require`.
+--- The environment of a package; `require_module` is its `require`, `compile(text, name,
+--- env)` its `load`, and `limit(env)`, if there is one, changes functions of it.
 --- Also gives the function that begins a run, with the seed of math.random.
-function M.new(require_module)
+function M.new(require_module, compile, limit)
   local env = {}
   for _, name in ipairs(BASE) do env[name] = _G[name] end
   for name, functions in pairs(LIBRARIES) do
@@ -162,9 +163,10 @@ function M.new(require_module)
     if what ~= "count" then error("collectgarbage: only \"count\" is allowed", 2) end
     return collectgarbage "count"
   end
-  env.load = text_loader(env)
+  env.load = text_loader(env, compile)
   env.loadstring = env.load
   env.require = require_module
+  if limit then limit(env) end
   local strings = env.string
   for name in pairs(LIBRARIES) do env[name] = frozen(name, env[name]) end
   local string_mt = getmetatable ""

@@ -2,6 +2,7 @@
 -- next one is served, and nothing is left behind.
 
 local stator = require "support.stator"
+local watch = require "support.watch"
 
 local SCHEMA = [[
 TABLE Item INHERITS sys.CDoc ( Name varchar(100) NOT NULL );
@@ -29,7 +30,8 @@ function M.Project() end
 
 local function image_of(module, megabytes, more)
   local files = { ["descriptor.json"] = ('{ "engines": { "query": 1 }, "limits": '
-    .. '{ "memoryMB": %d, "breaches": 1000000 } }'):format(megabytes or 8) }
+    .. '{ "memoryMB": %d, "breaches": 1000000, "timeMs": '
+    .. '{ "command": 60000, "query": 60000, "projector": 60000 } } }'):format(megabytes or 8) }
   for path, text in pairs(more or {}) do files[path] = text end
   return stator.shop(SCHEMA, MODULE .. module, files)
 end
@@ -388,51 +390,6 @@ describe("machine code of a state that is dropped", function()
 end)
 
 -- What is left behind -------------------------------------------------------------------
-
--- Runs `count` requests before and after a look at the process: mappings and resident
--- KB, then again.
-local SCRIPT = [[
-set -e
-cd %s
-mkfifo in
-%s run %s --data data < in > out 2> err &
-pid=$!
-exec 3> in
-look() {
-  for _ in $(seq 1200); do [ "$(wc -l < out)" -ge "$1" ] && break; sleep 0.05; done
-  [ "$(wc -l < out)" -ge "$1" ]
-  wc -l < /proc/$pid/maps
-  awk '/^VmRSS/ { print $2 }' /proc/$pid/status
-}
-cat first >&3
-look %d
-cat second >&3
-look %d
-exec 3>&-
-wait $pid
-]]
-
-local function watch(image, first, second)
-  local folder = stator.folder()
-  local function lines(requests)
-    local list = {}
-    for i, r in ipairs(requests) do list[i] = stator.json.encode(r) .. "\n" end
-    return table.concat(list)
-  end
-  stator.write(folder .. "/first", lines(first))
-  stator.write(folder .. "/second", lines(second))
-  stator.write(folder .. "/script", SCRIPT:format(stator.quote(folder), stator.command,
-    stator.quote(image), #first, #first + #second))
-  local code, out, err = stator.shell("bash " .. folder .. "/script")
-  assert.equal(0, code, err .. stator.read(folder .. "/err"))
-  local numbers = {}
-  for n in out:gmatch "%d+" do numbers[#numbers + 1] = tonumber(n) end
-  local replies = {}
-  for line in stator.read(folder .. "/out"):gmatch "[^\n]+" do
-    replies[#replies + 1] = stator.json.decode(line)
-  end
-  return { maps = numbers[1], kb = numbers[2] }, { maps = numbers[3], kb = numbers[4] }, replies
-end
 
 local function requests_of(count)
   local list = {}

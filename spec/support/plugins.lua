@@ -12,7 +12,7 @@ local FLAGS = "-std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror -g -fPIC -shared
 function M.build(name, include)
   local source = name:find "/" and name or ("spec/fixtures/plugins/%s.c"):format(name)
   local file = ("%s/%s.so"):format(stator.folder(), name:match "([%w_]+)%.?c?$")
-  local code, _, err = stator.shell(("env -u LD_PRELOAD gcc %s%s -o %s %s"):format(FLAGS,
+  local code, _, err = stator.shell(("env -u LD_PRELOAD gcc %s%s -o %s %s -lm"):format(FLAGS,
     include or "src/include", stator.quote(file), source))
   if code ~= 0 then error(err, 2) end
   return file

@@ -64,6 +64,7 @@ typedef struct stator_load_opts {
 	const char *const *plugin_files;
 	size_t plugin_file_count;
 	const char *plugin_folder; /* for copies of plugins; NULL: none kept */
+	int32_t preemption, preempt_signal; /* as in stator_host_opts */
 } stator_load_opts;
 
 /* One version of an application. */

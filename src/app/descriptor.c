@@ -161,20 +161,17 @@ read_object(reader *r, const char *path, const stator_json *value,
 	}
 }
 
-/* Time limits are checked for form here; they are enforced with the limits on
- * time. */
 static void
 read_times(reader *r, const char *path, const stator_json *value, void *to)
 {
-	uint32_t unused[4];
+	stator_limits *limits = to;
 	const member members[] = {
-		{"command", read_u32, &unused[0]},
-		{"query", read_u32, &unused[1]},
-		{"projector", read_u32, &unused[2]},
-		{"job", read_u32, &unused[3]},
+		{"command", read_u32, &limits->command_ms},
+		{"query", read_u32, &limits->query_ms},
+		{"projector", read_u32, &limits->projector_ms},
+		{"job", read_u32, &limits->job_ms},
 	};
 
-	(void)to;
 	read_object(r, path, value, members, STATOR_COUNT(members));
 }
 
@@ -185,7 +182,7 @@ read_limits(reader *r, const char *path, const stator_json *value, void *to)
 	uint32_t unused;
 	const member members[] = {
 		{"memoryMB", read_megabytes, &limits->memory},
-		{"timeMs", read_times, NULL},
+		{"timeMs", read_times, limits},
 		{"intents", read_u32, &limits->intents},
 		{"rowsRead", read_u64, &limits->rows},
 		{"bytesReturned", read_u64, &limits->bytes},
@@ -325,7 +322,14 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		.partitions = 1,
 		.app_workspaces = 1,
 		.query_engines = 2,
-		.limits = {64u << 20, 1000, 100000, 16777216},
+		.limits = {.memory = 64u << 20,
+			   .intents = 1000,
+			   .rows = 100000,
+			   .bytes = 16777216,
+			   .command_ms = 100,
+			   .query_ms = 1000,
+			   .projector_ms = 1000,
+			   .job_ms = 10000},
 	};
 	if (stator__file_read(arena, path, &r.text) == ENOENT)
 		return;

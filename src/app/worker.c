@@ -94,6 +94,8 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 		.module_count = v->files[package].module_count,
 		.builtins = v->opts->builtins,
 		.builtin_count = v->opts->builtin_count,
+		.preemption = v->opts->preemption,
+		.preempt_signal = v->opts->preempt_signal,
 	};
 	w->engines[at] = kinds[kind]->init(&w->envs[at], problems);
 }

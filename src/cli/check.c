@@ -9,15 +9,18 @@ static int
 run(int argc, char **argv)
 {
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
-	const char *image, *plugins[CLI_MOST];
+	const char *image, *plugins[CLI_MOST], *preemption = NULL;
 	const cli_option options[] = {
-		{"--plugin", plugins, &opts.plugin_file_count, NULL}};
-	int count = cli_parse(&cli_check, argc, argv, options, 1, &image, 1);
+		{"--plugin", plugins, &opts.plugin_file_count, NULL},
+		{"--preemption", &preemption, NULL, NULL}};
+	int count = cli_parse(&cli_check, argc, argv, options, 2, &image, 1);
 
 	if (count < 0)
 		return EXIT_USAGE;
 	if (count == 0)
 		return cli_fail(EXIT_USAGE, "check: which IMAGE?");
+	if (!cli_preemption("check", preemption, &opts))
+		return EXIT_USAGE;
 	opts.plugin_files = plugins;
 	return stator_check(image, &opts, cli_problem, stdout) ? EXIT_WRONG
 							       : EXIT_FINE;
@@ -26,7 +29,8 @@ run(int argc, char **argv)
 const cli_command cli_check = {
 	.name = "check",
 	.summary = "say everything that is wrong with an application image",
-	.help = "stator check IMAGE [--plugin FILE.so]...\n"
+	.help = "stator check IMAGE [--plugin FILE.so]... "
+		"[--preemption auto|fuel]\n"
 		"\n"
 		"Reads the descriptor, the schema and the modules of an "
 		"application image and\n"
@@ -39,7 +43,9 @@ const cli_command cli_check = {
 		"\n"
 		"--plugin brings storages that the schema names and the image "
 		"does not bring, as\n"
-		"`stator run` is given them.\n"
+		"`stator run` is given them. --preemption says how modules that "
+		"do not end while\n"
+		"they are loaded are stopped, as for `stator run`.\n"
 		"\n"
 		"Exit code 0 when nothing is wrong, 1 otherwise.\n",
 	.run = run,

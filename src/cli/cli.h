@@ -44,6 +44,9 @@ int cli_parse(const cli_command *command, int argc, char **argv,
 /* A whole number of an option; says what is wrong and gives false. */
 bool cli_number(const char *option, const char *text, int64_t least,
 		int64_t most, int64_t *out);
+/* Takes what --preemption says, unless it is NULL; else as `cli_number`. */
+bool cli_preemption(const char *command, const char *text,
+		    stator_host_opts *opts);
 /* "stator: message" on stderr; gives `code`. */
 int cli_fail(int code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -74,6 +74,21 @@ cli_number(const char *option, const char *text, int64_t least, int64_t most,
 	return false;
 }
 
+bool
+cli_preemption(const char *command, const char *text, stator_host_opts *opts)
+{
+	if (text == NULL)
+		return true;
+	opts->preemption = strcmp(text, "fuel") == 0 ? STATOR_PREEMPTION_FUEL
+						     : STATOR_PREEMPTION_AUTO;
+	if (strcmp(text, "fuel") == 0 || strcmp(text, "auto") == 0)
+		return true;
+	cli_fail(EXIT_USAGE, "%s: --preemption: expected \"auto\" or "
+			     "\"fuel\", found \"%s\"",
+		 command, text);
+	return false;
+}
+
 static const cli_option *
 find_option(const cli_option *options, int count, const char *arg, size_t size)
 {

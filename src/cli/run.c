@@ -157,7 +157,7 @@ read_requests(stator_host *host, ring *r)
 
 /* What the command was asked to do. */
 typedef struct run_args {
-	const char *image, *data, *partitions;
+	const char *image, *data, *partitions, *preemption;
 	const char *plugins[CLI_MOST];
 	size_t plugin_count;
 	bool watch;
@@ -227,21 +227,20 @@ serve(stator_host *host, const run_args *args, uint64_t seen)
 }
 
 static int
-start(const run_args *args, uint32_t partitions)
+start(const run_args *args, uint32_t partitions, stator_host_opts *host_opts)
 {
-	stator_host_opts host_opts = STATOR_HOST_OPTS_INIT;
 	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
 	uint64_t seen = args->watch ? watch_look(args->image) : 0;
 	stator_host *host;
 	stator_error err;
 	int code;
 
-	host_opts.plugin_files = args->plugins;
-	host_opts.plugin_file_count = args->plugin_count;
+	host_opts->plugin_files = args->plugins;
+	host_opts->plugin_file_count = args->plugin_count;
 	opts.partitions = partitions;
 	opts.on_problem = cli_problem;
 	opts.ctx = stderr;
-	if (stator_host_open(&host, &host_opts, &err))
+	if (stator_host_open(&host, host_opts, &err))
 		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
 	code = stator_host_deploy(host, args->image, args->data, &opts, &err);
 	if (code == STATOR_OK)
@@ -263,8 +262,10 @@ run(int argc, char **argv)
 		{"--data", &args.data, NULL, NULL},
 		{"--partitions", &args.partitions, NULL, NULL},
 		{"--plugin", args.plugins, &args.plugin_count, NULL},
+		{"--preemption", &args.preemption, NULL, NULL},
 		{"--watch", NULL, NULL, &args.watch}};
-	int count = cli_parse(&cli_run, argc, argv, options, 4, &args.image, 1);
+	int count = cli_parse(&cli_run, argc, argv, options, 5, &args.image, 1);
+	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	int64_t partitions = 0;
 
 	if (count < 0)
@@ -274,7 +275,9 @@ run(int argc, char **argv)
 	if (args.partitions && !cli_number("run: --partitions", args.partitions, 1,
 					   65535, &partitions))
 		return EXIT_USAGE;
-	return start(&args, (uint32_t)partitions);
+	if (!cli_preemption("run", args.preemption, &opts))
+		return EXIT_USAGE;
+	return start(&args, (uint32_t)partitions, &opts);
 }
 
 const cli_command cli_run = {
@@ -282,7 +285,7 @@ const cli_command cli_run = {
 	.summary = "serve requests from stdin, one JSON object a line",
 	.help = "stator run IMAGE --data DIR [--partitions N] [--plugin FILE.so]"
 		"... [--watch]\n"
-		"           < requests > replies\n"
+		"           [--preemption auto|fuel] < requests > replies\n"
 		"\n"
 		"Serves requests from stdin, one JSON object a line, and "
 		"writes the replies to\n"
@@ -309,6 +312,11 @@ const cli_command cli_run = {
 		"says\n"
 		"--plugin      storages that the schema names, such as "
 		"sys.Http\n"
+		"--preemption  how extensions that run too long are stopped: "
+		"\"auto\" interrupts\n"
+		"              them by a signal where that works, \"fuel\" puts "
+		"checks into their\n"
+		"              loops\n"
 		"--watch       deploy the image anew when its files change, "
 		"while requests are\n"
 		"              served; a version with errors changes nothing\n"

@@ -30,6 +30,7 @@ typedef struct stator_engine_env {
 	size_t module_count;
 	const stator_builtin *builtins;
 	size_t builtin_count;
+	int32_t preemption, preempt_signal; /* as in stator_host_opts */
 } stator_engine_env;
 
 typedef struct stator_engine stator_engine;

@@ -23,9 +23,11 @@
  *
  * Caveats. A partition's data is opened by one process at a time. A reply is
  * given when its event is durable. `on_reply` runs on a thread of the host: it
- * must not block, nor call into the host. The host takes no signals,
- * has no globals but the level of its log, and never ends the process, except
- * that running out of memory does.
+ * must not block, nor call into the host. The host takes one signal, SIGURG
+ * unless its options say another, to stop extensions that run too long; signals
+ * of this number that are not its own go to the handler that stood before. It
+ * has no globals but that and the level of its log, and never ends the process,
+ * except that running out of memory does.
  *
  * Words: *borrowed until X*, *caller frees with Y*, *taken*; tags:
  * [any-thread], [run] (inside a builtin extension, on its thread).
@@ -84,9 +86,19 @@ typedef struct stator_host_opts {
 	size_t plugin_count;
 	const char *const *plugin_files;
 	size_t plugin_file_count;
+	/*
+	 * How runs that use up their time are stopped: STATOR_PREEMPTION_AUTO
+	 * interrupts their threads with a signal where a self-test shows that
+	 * this works, and falls back to STATOR_PREEMPTION_FUEL, checks that are
+	 * put into the loops of modules. docs/preemption.md says more.
+	 */
+	int32_t preemption;
+	int32_t preempt_signal; /* 0: SIGURG; the first host of a process says */
 } stator_host_opts;
 #define STATOR_HOST_OPTS_INIT \
-	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0}
+	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+enum { STATOR_PREEMPTION_AUTO = 0, STATOR_PREEMPTION_FUEL = 1 };
 
 /* `opts` may be NULL. Caller frees with `stator_host_close`. [any-thread] */
 STATOR_API int stator_host_open(stator_host **out,

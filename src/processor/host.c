@@ -45,6 +45,16 @@ copy_array(const void *items, size_t count, size_t size)
 	return copy;
 }
 
+/* A host that was built before these fields has a shorter struct. */
+static void
+copy_preemption(stator_load_opts *to, const stator_host_opts *opts)
+{
+	if (!STATOR_HAS(opts, preempt_signal))
+		return;
+	to->preemption = opts->preemption;
+	to->preempt_signal = opts->preempt_signal;
+}
+
 static void
 copy_load_opts(stator_load_opts *to, const stator_host_opts *opts)
 {
@@ -61,6 +71,7 @@ copy_load_opts(stator_load_opts *to, const stator_host_opts *opts)
 	to->plugin_count = opts->plugin_count;
 	to->plugin_files = (const char *const *)files;
 	to->plugin_file_count = opts->plugin_file_count;
+	copy_preemption(to, opts);
 }
 
 static void
@@ -277,7 +288,7 @@ int
 stator_check(const char *image, const stator_host_opts *opts,
 	     stator_on_problem on_problem, void *ctx)
 {
-	const stator_load_opts load = {
+	stator_load_opts load = {
 		.purpose = STATOR_TO_CHECK,
 		.plugins = opts ? opts->plugins : NULL,
 		.plugin_count = opts ? opts->plugin_count : 0,
@@ -285,10 +296,13 @@ stator_check(const char *image, const stator_host_opts *opts,
 		.plugin_file_count = opts ? opts->plugin_file_count : 0,
 	};
 	stator_problems problems = {0};
-	stator_version *version =
-		stator__version_load(image, &load, &problems);
-	int count = (int)problems.count;
+	stator_version *version;
+	int count;
 
+	if (opts)
+		copy_preemption(&load, opts);
+	version = stator__version_load(image, &load, &problems);
+	count = (int)problems.count;
 	if (version == NULL)
 		report(&problems, on_problem, ctx, NULL);
 	stator__version_free(version);

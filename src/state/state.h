@@ -17,6 +17,7 @@ typedef struct stator_limits {
 	uint32_t intents;  /* of a run */
 	uint64_t rows;	   /* read by a run */
 	uint64_t bytes;	   /* returned by a run */
+	uint32_t command_ms, query_ms, projector_ms, job_ms; /* of a run */
 } stator_limits;
 
 /* A storage and an entity, resolved. What state.view "x.Y" gives. */

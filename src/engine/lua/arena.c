@@ -40,6 +40,7 @@ struct lua_arena {
 	size_t run_count, run_cap;
 	size_t used;	 /* bytes of blocks */
 	sigjmp_buf *escape;
+	lua_preempt *preempt;
 };
 
 lua_arena *
@@ -78,12 +79,15 @@ stator__lua_arena_drop(lua_arena *a)
 	memset(a->end, 0, sizeof(a->end));
 	a->top = a->run_count = a->used = 0;
 	a->escape = NULL;
+	a->preempt = NULL;
 }
 
 void
-stator__lua_arena_guard(lua_arena *a, sigjmp_buf *escape)
+stator__lua_arena_guard(lua_arena *a, sigjmp_buf *escape,
+			lua_preempt *preempt)
 {
 	a->escape = escape;
+	a->preempt = preempt;
 }
 
 size_t
@@ -96,7 +100,7 @@ static _Noreturn void
 out_of_memory(lua_arena *a)
 {
 	if (a->escape)
-		siglongjmp(*a->escape, 1);
+		siglongjmp(*a->escape, PREEMPT_MEMORY);
 	fputs("stator: a Lua state is out of memory outside of a run\n",
 	      stderr);
 	abort();
@@ -254,6 +258,8 @@ give_small(lua_arena *a, size_t class, void *p)
 static void *
 take(lua_arena *a, size_t size)
 {
+	if (a->preempt)
+		stator__preempt_point(a->preempt);
 	a->used += size;
 	return size <= SMALL ? take_small(a, class_of(size))
 			     : take_pages(a, pages_for(size));

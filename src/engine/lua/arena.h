@@ -11,7 +11,7 @@
 
 #include <setjmp.h>
 
-#include "base/base.h"
+#include "engine/lua/preempt.h"
 
 typedef struct lua_arena lua_arena;
 
@@ -20,8 +20,12 @@ lua_arena *stator__lua_arena_new(size_t size);
 void stator__lua_arena_free(lua_arena *arena);
 /* Drops all blocks; pages are given back to the system. */
 void stator__lua_arena_drop(lua_arena *arena);
-/* Where to go at the limit; NULL: the process ends. */
-void stator__lua_arena_guard(lua_arena *arena, sigjmp_buf *escape);
+/*
+ * Where to go at the limit, with PREEMPT_MEMORY; NULL: the process ends.
+ * Allocations are safe points of `preempt`, unless it is NULL.
+ */
+void stator__lua_arena_guard(lua_arena *arena, sigjmp_buf *escape,
+			     lua_preempt *preempt);
 size_t stator__lua_arena_used(const lua_arena *arena);
 /* A lua_Alloc; `ctx` is the arena. */
 void *stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size);

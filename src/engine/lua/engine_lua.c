@@ -9,6 +9,7 @@
  */
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/lua/arena.h"
@@ -16,6 +17,7 @@
 #include "engine/engine.h"
 #include "engine/lua/lua_ffi.h"
 #include "engine/lua/mcode.h"
+#include "engine/lua/preempt.h"
 
 typedef struct batch_key {
 	const stator_handle *handle;
@@ -42,6 +44,7 @@ struct lua_engine {
 	const char **places; /* of functions, by extension */
 	stator_arena place_arena;
 	sigjmp_buf escape;
+	lua_preempt preempt;
 };
 
 /* What Lua calls -------------------------------------------------------- */
@@ -378,23 +381,119 @@ api_show(lua_engine *e, uint32_t handle, uint32_t size)
 	failed(e, &text);
 }
 
+static void
+api_trace(lua_engine *e, double address, uint32_t size, uint32_t module,
+	  int32_t line)
+{
+	lua_trace trace = {(uintptr_t)address, (uintptr_t)address + size,
+			   e->env->modules[module].path, line};
+
+	stator__preempt_trace(&e->preempt, &trace);
+}
+
+static void
+api_flush(lua_engine *e)
+{
+	stator__preempt_flush(&e->preempt);
+}
+
+static void
+api_stop(lua_engine *e, uint32_t module, int32_t line)
+{
+	if (line > 0) {
+		e->preempt.file = e->env->modules[module].path;
+		e->preempt.line = line;
+	}
+	stator__preempt_stop(&e->preempt);
+}
+
+/*
+ * Lua is given these: what is above, with the host's work marked as such. The
+ * run can be left before and behind it, never within.
+ */
+#define HOST_CALL(type, name, parameters, ...)         \
+	static type host_##name parameters             \
+	{                                              \
+		type result;                           \
+                                                       \
+		stator__preempt_host(&e->preempt);     \
+		result = api_##name(__VA_ARGS__);      \
+		stator__preempt_author(&e->preempt);   \
+		return result;                         \
+	}
+#define HOST_VOID(name, parameters, ...)               \
+	static void host_##name parameters             \
+	{                                              \
+		stator__preempt_host(&e->preempt);     \
+		api_##name(__VA_ARGS__);               \
+		stator__preempt_author(&e->preempt);   \
+	}
+
+HOST_CALL(int32_t, handle,
+	  (lua_engine *e, const char *storage, const char *entity), e, storage,
+	  entity)
+HOST_CALL(const stator_type *, key_type, (lua_engine *e, uint32_t handle), e,
+	  handle)
+HOST_CALL(const stator_type *, value_type, (lua_engine *e, uint32_t handle), e,
+	  handle)
+HOST_CALL(int32_t, get, (lua_engine *e, uint32_t handle, uint32_t size), e,
+	  handle, size)
+HOST_CALL(int32_t, batch_add, (lua_engine *e, uint32_t handle, uint32_t size),
+	  e, handle, size)
+HOST_CALL(int32_t, batch_get, (lua_engine *e), e)
+HOST_CALL(int32_t, read,
+	  (lua_engine *e, uint32_t handle, uint32_t size, int32_t reverse,
+	   uint32_t limit),
+	  e, handle, size, reverse, limit)
+HOST_CALL(int32_t, next, (lua_engine *e, uint32_t handle, uint32_t cursor), e,
+	  handle, cursor)
+HOST_CALL(int32_t, intent,
+	  (lua_engine *e, uint32_t handle, uint32_t size, double base), e,
+	  handle, size, base)
+HOST_CALL(int32_t, fill, (lua_engine *e, uint32_t intent, uint32_t size), e,
+	  intent, size)
+HOST_CALL(int32_t, find, (lua_engine *e, uint32_t handle, uint32_t size), e,
+	  handle, size)
+HOST_CALL(double, raw_id, (lua_engine *e), e)
+HOST_CALL(const stator_type *, type, (lua_engine *e, uint32_t id), e, id)
+HOST_CALL(int32_t, grow_slots, (lua_engine *e), e)
+HOST_CALL(int32_t, grow_out, (lua_engine *e, uint32_t size), e, size)
+HOST_VOID(show, (lua_engine *e, uint32_t handle, uint32_t size), e, handle,
+	  size)
+HOST_VOID(trace,
+	  (lua_engine *e, double address, uint32_t size, uint32_t module,
+	   int32_t line),
+	  e, address, size, module, line)
+HOST_VOID(flush, (lua_engine *e), e)
+
+/* The one that looks before it is left: Lua then says where it is. */
+static int32_t
+host_is_up(lua_engine *e)
+{
+	return stator__preempt_over(&e->preempt);
+}
+
 static const lua_api api = {
-	.handle = api_handle,
-	.key_type = api_key_type,
-	.value_type = api_value_type,
-	.get = api_get,
-	.batch_add = api_batch_add,
-	.batch_get = api_batch_get,
-	.read = api_read,
-	.next = api_next,
-	.intent = api_intent,
-	.fill = api_fill,
-	.find = api_find,
-	.raw_id = api_raw_id,
-	.type = api_type,
-	.grow_slots = api_grow_slots,
-	.grow_out = api_grow_out,
-	.show = api_show,
+	.handle = host_handle,
+	.key_type = host_key_type,
+	.value_type = host_value_type,
+	.get = host_get,
+	.batch_add = host_batch_add,
+	.batch_get = host_batch_get,
+	.read = host_read,
+	.next = host_next,
+	.intent = host_intent,
+	.fill = host_fill,
+	.find = host_find,
+	.raw_id = host_raw_id,
+	.type = host_type,
+	.grow_slots = host_grow_slots,
+	.grow_out = host_grow_out,
+	.show = host_show,
+	.trace = host_trace,
+	.flush = host_flush,
+	.is_up = host_is_up,
+	.stop = api_stop,
 };
 
 /* Entering Lua ------------------------------------------------------------ */
@@ -403,7 +502,9 @@ static const lua_api api = {
 static void
 drop_state(lua_engine *e)
 {
-	stator__lua_arena_guard(e->arena, NULL);
+	stator__lua_arena_guard(e->arena, NULL, NULL);
+	e->preempt.L = NULL;
+	stator__preempt_flush(&e->preempt);
 	stator__lua_mcode_drop(&e->code);
 	stator__lua_arena_drop(e->arena);
 	e->L = NULL;
@@ -411,23 +512,49 @@ drop_state(lua_engine *e)
 
 typedef int (*lua_entry)(lua_engine *e, void *ctx);
 
+/* A run was left where it was, by its memory or its time. */
+static int
+landed(lua_engine *e, int by)
+{
+	if (e->preempt.thread)
+		stator__preempt_disarm(&e->preempt);
+	drop_state(e);
+	return by == PREEMPT_TIME ? STATOR_TIME_LIMIT : STATOR_MEMORY_LIMIT;
+}
+
 /*
- * Calls `entry`, which may raise Lua errors only inside lua_pcall. MEMORY_LIMIT
- * when the arena was used up; there is no state then.
+ * Calls `entry`, which may raise Lua errors only inside lua_pcall, and is the
+ * host's own when it has no limit of time. MEMORY_LIMIT or TIME_LIMIT when it
+ * was left; there is no state then.
  */
 static int
-guarded(lua_engine *e, lua_entry entry, void *ctx)
+guarded(lua_engine *e, lua_entry entry, void *ctx, uint32_t limit_ms)
 {
-	int code;
+	bool limited = PREEMPT_LIMITS && limit_ms;
+	int code = sigsetjmp(e->escape, 0);
 
-	if (sigsetjmp(e->escape, 0)) {
-		drop_state(e);
-		return STATOR_MEMORY_LIMIT;
-	}
-	stator__lua_arena_guard(e->arena, &e->escape);
+	if (code)
+		return landed(e, code);
+	stator__lua_arena_guard(e->arena, &e->escape,
+				limited ? &e->preempt : NULL);
+	if (limited)
+		stator__preempt_arm(&e->preempt, limit_ms);
 	code = entry(e, ctx);
-	stator__lua_arena_guard(e->arena, NULL);
+	if (limited)
+		stator__preempt_disarm(&e->preempt);
+	stator__lua_arena_guard(e->arena, NULL, NULL);
 	return code;
+}
+
+/* "shop/shop.lua:7: " where that is known, else where `ext` begins. */
+static const char *
+stopped_at(lua_engine *e, const stator_ext *ext, char *text, size_t size)
+{
+	if (e->preempt.file == NULL)
+		return ext ? e->places[ext->index] : "";
+	snprintf(text, size, "%s:%d: ", e->preempt.file, e->preempt.line);
+	e->preempt.file = NULL;
+	return text;
 }
 
 /* Life --------------------------------------------------------------------- */
@@ -439,7 +566,9 @@ push_modules(lua_State *L, const stator_engine_env *env)
 	for (size_t i = 0; i < env->module_count; i++) {
 		const stator_module *m = &env->modules[i];
 
-		lua_createtable(L, 0, 2);
+		lua_createtable(L, 0, 3);
+		lua_pushinteger(L, (lua_Integer)i);
+		lua_setfield(L, -2, "number");
 		lua_pushstring(L, m->path);
 		lua_setfield(L, -2, "path");
 		lua_pushlstring(L, m->text.data ? m->text.data : "",
@@ -481,6 +610,8 @@ boot(lua_State *L)
 	luaL_openlibs(L);
 	stator__embed_require(L);
 	stator__lua_mcode_init(L, &e->code);
+	/* From here on there is code of the author. */
+	e->preempt.L = e->L;
 	lua_getglobal(L, "require");
 	lua_pushliteral(L, "stator.boot");
 	lua_call(L, 1, 1);
@@ -491,7 +622,8 @@ boot(lua_State *L)
 	lua_pushstring(L, package_name(e));
 	push_modules(L, e->env);
 	push_extensions(L, e->env);
-	lua_call(L, 7, 3);
+	lua_pushboolean(L, e->preempt.fuel);
+	lua_call(L, 8, 3);
 	return 3;
 }
 
@@ -530,6 +662,9 @@ stator__lua_check(const stator_module *m, stator_problems *problems)
 	char *rest;
 	long line;
 
+	/* LuaJIT: a number like 1LL loads what a collection takes away while
+	 * ffi itself is not loaded; lua_close then misses it. */
+	lua_gc(L, LUA_GCSTOP, 0);
 	if (m->text.size && text[0] == '\033') {
 		stator__problem(problems, m->file, 1, 1,
 				"bytecode is not taken; put the source here");
@@ -627,13 +762,34 @@ enter_boot(lua_engine *e, void *ctx)
 	return count ? STATOR_IMAGE : STATOR_OK;
 }
 
+/* Loading a package may take as long as its longest run, jobs aside. */
+static uint32_t
+load_limit(const stator_limits *limits)
+{
+	uint32_t most = limits->command_ms;
+
+	if (most < limits->query_ms)
+		most = limits->query_ms;
+	return most < limits->projector_ms ? limits->projector_ms : most;
+}
+
 static int
 make_state(lua_engine *e, stator_problems *problems)
 {
+	const stator_limits *limits = &e->env->limits;
 	boot_result result = {problems};
-	int code = guarded(e, enter_boot, &result);
+	bool visited = stator__preempt_visit();
+	int code = guarded(e, enter_boot, &result, load_limit(limits));
+	char place[256], text[320];
 
-	if (code == STATOR_MEMORY_LIMIT)
+	stator__preempt_leave(visited);
+	if (code == STATOR_TIME_LIMIT) {
+		snprintf(text, sizeof(text),
+			 "%slimit of %u ms exceeded while it is loaded",
+			 stopped_at(e, NULL, place, sizeof(place)),
+			 load_limit(limits));
+		report(e, problems, text);
+	} else if (code == STATOR_MEMORY_LIMIT)
 		report(e, problems, "loading exceeds the memory limit");
 	else if (code && e->L)
 		drop_state(e);
@@ -655,7 +811,9 @@ finit(stator_engine *engine)
 	free(e->run.out);
 	free(e->batch);
 	free(e->cursors);
+	free(e->preempt.traces);
 	free(e);
+	stator__preempt_close();
 }
 
 static stator_engine *
@@ -669,6 +827,12 @@ init(const stator_engine_env *env, stator_problems *problems)
 	e->handles.registry = env->registry;
 	e->handles.instances = env->instances;
 	e->run.base = 1;
+	e->preempt.escape = &e->escape;
+	e->preempt.code = &e->code;
+	e->preempt.modules = env->modules;
+	e->preempt.module_count = env->module_count;
+	e->preempt.fuel =
+		!stator__preempt_open(env->preemption, env->preempt_signal);
 	e->places = stator__alloc((env->def->ext_count + 1) * sizeof(char *));
 	api_grow_slots(e);
 	api_grow_out(e, 4096);
@@ -736,6 +900,50 @@ hand_in(lua_engine *e, const stator_ext *ext, stator_state *st)
 	add_slot(e, &st->io.unlogged);
 }
 
+static uint32_t
+run_limit(const stator_limits *limits, const stator_ext *ext)
+{
+	switch (ext->kind) {
+	case STATOR_COMMAND:
+		return limits->command_ms;
+	case STATOR_QUERY:
+		return limits->query_ms;
+	case STATOR_PROJECTOR:
+		return limits->projector_ms;
+	default:
+		return limits->job_ms;
+	}
+}
+
+/* What is to be said of a run that was left, and of one that passed a limit. */
+static int
+failed_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
+{
+	const stator_limits *limits = &e->env->limits;
+	stator_state *st = e->state;
+	char place[256];
+
+	if (code == STATOR_TIME_LIMIT && e->L == NULL)
+		stator__fail(err, code, "%slimit of %u ms exceeded",
+			     stopped_at(e, ext, place, sizeof(place)),
+			     run_limit(limits, ext));
+	if (code == STATOR_MEMORY_LIMIT && e->L == NULL)
+		stator__fail(err, code,
+			     "%slimit of %llu bytes of memory exceeded",
+			     e->places[ext->index],
+			     (unsigned long long)limits->memory);
+	/* Nobody knows what such a run has left in its state. */
+	if (code == STATOR_MEMORY_LIMIT && e->L)
+		drop_state(e);
+	if (st->breach && e->L) {
+		if (code != st->breach)
+			*err = st->breach_error;
+		code = st->breach;
+	}
+	stator__wrap(err, "%s", ext->name);
+	return code;
+}
+
 static int
 run(stator_engine *engine, const stator_ext *ext, stator_state *st,
     stator_error *err)
@@ -747,22 +955,9 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *st,
 	if (e->L == NULL && (code = remake_state(e, err)) != STATOR_OK)
 		return code;
 	hand_in(e, ext, st);
-	code = guarded(e, enter_run, &call);
-	if (code == STATOR_MEMORY_LIMIT && e->L == NULL)
-		stator__fail(err, code,
-			     "%slimit of %llu bytes of memory exceeded",
-			     e->places[ext->index],
-			     (unsigned long long)e->env->limits.memory);
-	/* Nobody knows what such a run has left in its state. */
-	if (code == STATOR_MEMORY_LIMIT && e->L)
-		drop_state(e);
-	if (st->breach && code != STATOR_MEMORY_LIMIT) {
-		if (code != st->breach)
-			*err = st->breach_error;
-		code = st->breach;
-	}
-	if (code)
-		stator__wrap(err, "%s", ext->name);
+	code = guarded(e, enter_run, &call, run_limit(&e->env->limits, ext));
+	if (STATOR_UNLIKELY(code || st->breach))
+		code = failed_run(e, ext, err, code);
 	e->state = NULL;
 	return code;
 }
@@ -787,7 +982,7 @@ reset(stator_engine *engine)
 	/* A softer limit than the run's: here it costs nobody's run. */
 	if (e->L && stator__lua_arena_used(e->arena) >
 			    e->env->limits.memory / 2)
-		guarded(e, enter_collect, NULL);
+		guarded(e, enter_collect, NULL, 0);
 }
 
 const stator_engine_ops stator__engine_lua = {

@@ -62,6 +62,13 @@ typedef struct lua_api {
 	int32_t (*grow_out)(lua_engine *e, uint32_t size);
 	/* "storage entity {key}" in `message`, for the key in `out`. */
 	void (*show)(lua_engine *e, uint32_t handle, uint32_t size);
+	/* Machine code of a line of a module, by its number; forgets all. */
+	void (*trace)(lua_engine *e, double address, uint32_t size,
+		      uint32_t module, int32_t line);
+	void (*flush)(lua_engine *e);
+	/* Fuel: whether the time of the run is up; where that was, and leaves. */
+	int32_t (*is_up)(lua_engine *e);
+	void (*stop)(lua_engine *e, uint32_t module, int32_t line);
 } lua_api;
 /* </ffi> */
 

@@ -16,7 +16,7 @@
 
 #include "engine/lua/mcode.h"
 
-enum { AREA = 512 * 1024, PAGE = 4096 };
+enum { AREA = LUA_MCODE_SIZE, PAGE = 4096 };
 
 /* Compiles one loop, then says where its code is. */
 static const char warm_up[] =
@@ -70,16 +70,36 @@ stator__lua_mcode_init(lua_State *L, lua_mcode *code)
 
 void __deregister_frame(void *begin) __attribute__((weak));
 
+/* libgcc's: what it knows of the function at `pc`, or NULL. */
+struct bases {
+	void *text, *data, *function;
+};
+const void *_Unwind_Find_FDE(void *pc, struct bases *bases)
+	__attribute__((weak));
+
+/*
+ * A run can be stopped when its state has taken an area and not yet registered
+ * it: libgcc ends the process when it is told to forget what it does not know.
+ */
+static bool
+is_registered(char *area)
+{
+	struct bases bases;
+
+	return __deregister_frame && _Unwind_Find_FDE &&
+	       _Unwind_Find_FDE(area + AREA - 16, &bases) != NULL;
+}
+
 void
 stator__lua_mcode_drop(lua_mcode *code)
 {
-	char *area = code->noted ? *code->noted : NULL;
+	char *area = stator__lua_mcode_area(code);
 
 	code->noted = NULL;
 	if (area == NULL)
 		return;
 #ifdef __x86_64__
-	if (__deregister_frame)
+	if (is_registered(area))
 		__deregister_frame(area + sizeof(struct link));
 #endif
 	munmap(area, AREA);

@@ -21,6 +21,15 @@ typedef struct lua_mcode {
 
 /* Sets up the one area; needs the standard libraries, may raise errors. */
 void stator__lua_mcode_init(lua_State *L, lua_mcode *code);
+/* The area that the state has right now, or NULL; may be asked in a signal. */
+static inline char *
+stator__lua_mcode_area(const lua_mcode *code)
+{
+	return code->noted ? *(char *volatile *)code->noted : NULL;
+}
+
+enum { LUA_MCODE_SIZE = 512 * 1024 };
+
 /* Releases the area of a state that is not closed. */
 void stator__lua_mcode_drop(lua_mcode *code);
 

@@ -1,0 +1,81 @@
+/*
+ * limits.c: what a run costs: of a function that does nothing, and of one that
+ * reads a row and writes one. Linked to a library with limits of time and to
+ * one without (-DSTATOR_UNLIMITED); bench/limits runs both in turn.
+ *
+ *	limits IMAGE DATA COUNT [ROUNDS]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/app.h"
+
+static int
+by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+run_once(stator_worker *w, const stator_ext *ext)
+{
+	stator_error err;
+
+	stator__state_begin(&w->state, ext, 1);
+	if (stator__worker_run(w, ext, &err)) {
+		fprintf(stderr, "%s\n", err.msg);
+		exit(1);
+	}
+	stator__worker_end(w);
+}
+
+static void
+measure(stator_worker *w, const stator_ext *ext, int count, int rounds)
+{
+	double *ns = calloc((size_t)rounds, sizeof(*ns));
+
+	for (int i = 0; i < 1000; i++)
+		run_once(w, ext);
+	for (int r = 0; r < rounds; r++) {
+		int64_t from = stator__monotonic_ns();
+
+		for (int i = 0; i < count; i++)
+			run_once(w, ext);
+		ns[r] = (double)(stator__monotonic_ns() - from) / count;
+	}
+	qsort(ns, (size_t)rounds, sizeof(*ns), by_value);
+	printf("%s %.1f\n", ext->name, ns[0]);
+	free(ns);
+}
+
+int
+main(int argc, char **argv)
+{
+	const stator_load_opts load = {.purpose = STATOR_TO_RUN};
+	const stator_app_opts app_opts = {1, false};
+	stator_problems problems = {0};
+	stator_version *version;
+	stator_worker *w;
+	stator_app *app;
+	stator_error err;
+
+	if (argc < 4)
+		return 2;
+	version = stator__version_load(argv[1], &load, &problems);
+	if (version == NULL ||
+	    stator__app_open(&app, version, argv[2], &app_opts, &err))
+		return 1;
+	w = stator__worker_new(&app->partitions[0], app->deployment, &problems);
+	if (w == NULL ||
+	    app->partitions[0].ops->snapshot(app->partitions[0].store,
+					     &w->view.snapshot, &err))
+		return 1;
+	for (size_t i = 0; i < version->def->ext_count; i++)
+		if (version->def->exts[i].kind == STATOR_COMMAND &&
+		    strcmp(version->def->exts[i].engine, "lua") == 0)
+			measure(w, &version->def->exts[i], atoi(argv[3]),
+				argc > 4 ? atoi(argv[4]) : 100);
+	return 0;
+}
