@@ -102,6 +102,12 @@ api_handle(lua_engine *e, const char *storage, const char *entity)
 	if (stator__handle(&e->handles, storage, entity, stator__lua_package(e), &h,
 			   &err))
 		return failed(e, &err);
+	if (h->index >= e->env->limits.handles) {
+		stator__fail(&err, STATOR_HANDLES_LIMIT,
+			     "limit of %u handles exceeded",
+			     e->env->limits.handles);
+		return failed(e, &err);
+	}
 	return (int32_t)h->index;
 }
 

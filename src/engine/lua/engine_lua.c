@@ -38,13 +38,20 @@ landed(lua_engine *e, int by)
 	if (e->preempt.thread)
 		stator__preempt_disarm(&e->preempt);
 	drop_state(e);
-	return by == PREEMPT_TIME ? STATOR_TIME_LIMIT : STATOR_MEMORY_LIMIT;
+	switch (by) {
+	case PREEMPT_TIME:
+		return STATOR_TIME_LIMIT;
+	case PREEMPT_STRING:
+		return STATOR_STRING_LIMIT;
+	default:
+		return STATOR_MEMORY_LIMIT;
+	}
 }
 
 /*
  * Calls `entry`, which may raise Lua errors only inside lua_pcall, and is the
- * host's own when it has no limit of time. MEMORY_LIMIT or TIME_LIMIT when it
- * was left; there is no state then.
+ * host's own when it has no limit of time. MEMORY_LIMIT, STRING_LIMIT or
+ * TIME_LIMIT when it was left; there is no state then.
  */
 static int
 guarded(lua_engine *e, lua_entry entry, void *ctx, uint32_t limit_ms)
@@ -119,6 +126,17 @@ push_extensions(lua_State *L, const stator_engine_env *env)
 	}
 }
 
+/* Those that Lua keeps itself. */
+static void
+push_limits(lua_State *L, const stator_limits *limits)
+{
+	lua_createtable(L, 0, 4);
+	lua_pushinteger(L, (lua_Integer)limits->nesting);
+	lua_setfield(L, -2, "nesting");
+	lua_pushinteger(L, (lua_Integer)limits->coroutines);
+	lua_setfield(L, -2, "coroutines");
+}
+
 /* Runs in lua_pcall: makes the environment and loads the package. */
 static int
 boot(lua_State *L)
@@ -141,8 +159,9 @@ boot(lua_State *L)
 	lua_pushstring(L, stator__lua_package(e));
 	push_modules(L, e->env);
 	push_extensions(L, e->env);
+	push_limits(L, &e->env->limits);
 	lua_pushboolean(L, e->preempt.fuel);
-	lua_call(L, 8, 3);
+	lua_call(L, 9, 3);
 	return 3;
 }
 
@@ -308,9 +327,12 @@ make_state(lua_engine *e, stator_problems *problems)
 			 stopped_at(e, NULL, place, sizeof(place)),
 			 load_limit(limits));
 		report(e, problems, text);
-	} else if (code == STATOR_MEMORY_LIMIT)
+	} else if (code == STATOR_MEMORY_LIMIT) {
 		report(e, problems, "loading exceeds the memory limit");
-	else if (code && e->L)
+	} else if (code == STATOR_STRING_LIMIT) {
+		report(e, problems,
+		       "loading exceeds the limit of the length of a string");
+	} else if (code && e->L)
 		drop_state(e);
 	return code;
 }
@@ -354,7 +376,8 @@ init(const stator_engine_env *env, stator_problems *problems)
 		!stator__preempt_open(env->preemption, env->preempt_signal);
 	e->places = stator__alloc((env->def->ext_count + 1) * sizeof(char *));
 	stator__lua_calls_open(e);
-	e->arena = stator__lua_arena_new(env->limits.memory);
+	e->arena = stator__lua_arena_new(env->limits.memory,
+					 env->limits.string);
 	if (e->arena == NULL)
 		report(e, problems, "no address space for a Lua state");
 	if (e->arena == NULL || make_state(e, problems)) {
@@ -433,23 +456,35 @@ run_limit(const stator_limits *limits, const stator_ext *ext)
 	}
 }
 
-/* What is to be said of a run that was left, and of one that passed a limit. */
+/* What is to be said of a run that was left. */
+static void
+left_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
+{
+	const stator_limits *limits = &e->env->limits;
+	char text[256];
+	const char *place = stopped_at(e, ext, text, sizeof(text));
+
+	if (code == STATOR_TIME_LIMIT)
+		stator__fail(err, code, "%slimit of %u ms exceeded", place,
+			     run_limit(limits, ext));
+	else if (code == STATOR_STRING_LIMIT)
+		stator__fail(err, code,
+			     "%slimit of %llu bytes in a string exceeded",
+			     place, (unsigned long long)limits->string);
+	else
+		stator__fail(err, code,
+			     "%slimit of %llu bytes of memory exceeded", place,
+			     (unsigned long long)limits->memory);
+}
+
+/* Of a run that was left, of one that passed a limit, and of any other. */
 static int
 failed_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
 {
-	const stator_limits *limits = &e->env->limits;
 	stator_state *st = e->state;
-	char place[256];
 
-	if (code == STATOR_TIME_LIMIT && e->L == NULL)
-		stator__fail(err, code, "%slimit of %u ms exceeded",
-			     stopped_at(e, ext, place, sizeof(place)),
-			     run_limit(limits, ext));
-	if (code == STATOR_MEMORY_LIMIT && e->L == NULL)
-		stator__fail(err, code,
-			     "%slimit of %llu bytes of memory exceeded",
-			     e->places[ext->index],
-			     (unsigned long long)limits->memory);
+	if (e->L == NULL)
+		left_run(e, ext, err, code);
 	/* Nobody knows what such a run has left in its state. */
 	if (code == STATOR_MEMORY_LIMIT && e->L)
 		drop_state(e);
