@@ -29,17 +29,19 @@ typedef struct stator_descriptor {
 	uint32_t app_workspaces;
 	uint32_t query_engines;
 	stator_limits limits;
+	stator_reset reset;
 	stator_durability durability;
-	const struct stator_json *packages; /* limits of single packages */
+	const struct stator_json *packages; /* limits, reset of single ones */
 	const struct stator_json *storages; /* configuration, isolation */
 } stator_descriptor;
 
 /* Reads descriptor.json; what is wrong is added to the problems. */
 void stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 			     const char *path, stator_problems *problems);
-/* The limits of one package. */
-stator_limits stator__descriptor_limits(const stator_descriptor *d,
-					const char *package);
+/* What holds for one package. */
+void stator__descriptor_package(const stator_descriptor *d,
+				const char *package, stator_limits *limits,
+				stator_reset *reset);
 
 typedef struct stator_package_files {
 	const char *folder;

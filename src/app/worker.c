@@ -87,8 +87,6 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 		.instances = w->deployment->instances[w->partition->index],
 		.package = (uint32_t)package,
 		.kinds = STATOR_EVERYONE,
-		.limits = stator__descriptor_limits(
-			&v->descriptor, v->def->packages[package].name),
 		.folder = v->files[package].folder,
 		.modules = v->files[package].modules,
 		.module_count = v->files[package].module_count,
@@ -97,6 +95,9 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 		.preemption = v->opts->preemption,
 		.preempt_signal = v->opts->preempt_signal,
 	};
+	stator__descriptor_package(&v->descriptor,
+				   v->def->packages[package].name,
+				   &w->envs[at].limits, &w->envs[at].reset);
 	w->engines[at] = kinds[kind]->init(&w->envs[at], problems);
 }
 

@@ -7,6 +7,7 @@
  * pages: free runs are kept in an ordered array and joined with their
  * neighbours.
  */
+#include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,7 +20,8 @@ enum {
 	STEPPED = 512,
 	SMALL = 8192,	      /* classes above STEPPED: four a doubling */
 	CLASSES = STEPPED / STEP + 4 * 4,
-	CHUNK = 4 * PAGE      /* what a class takes at a time, at least */
+	CHUNK = 4 * PAGE,     /* what a class takes at a time, at least */
+	SPARE = 256	      /* pages that stay with the process */
 };
 
 typedef struct free_block {
@@ -30,18 +32,35 @@ typedef struct run {
 	uint32_t page, pages;
 } run;
 
-struct lua_arena {
-	char *base;
-	size_t pages;	 /* in the region */
-	size_t top;	 /* pages below this have been handed out */
+/* What there is, but for free runs of pages. */
+typedef struct inventory {
+	size_t top; /* pages below this have been handed out */
 	free_block *lists[CLASSES];
 	char *at[CLASSES], *end[CLASSES]; /* rest of a class's last chunk */
-	run *runs;	 /* free ones, by page */
+	size_t used; /* bytes of blocks */
+} inventory;
+
+/* A copy of all of it. */
+typedef struct kept {
+	inventory has;
+	run *runs;
+	size_t run_count;
+	char *pages;
+} kept;
+
+struct lua_arena {
+	char *base;
+	size_t pages; /* in the region */
+	inventory has;
+	run *runs; /* free ones, by page */
 	size_t run_count, run_cap;
-	size_t used;	 /* bytes of blocks */
-	size_t string;	 /* the largest block of a string */
+	size_t highest; /* the top has been there since pages were given back */
+	size_t string;	/* the largest block of a string */
+	size_t wake;	/* bytes in use from which the collector works */
+	lua_State *L;	/* whose it is */
 	sigjmp_buf *escape;
 	lua_preempt *preempt;
+	kept *image;
 };
 
 lua_arena *
@@ -58,9 +77,21 @@ stator__lua_arena_new(size_t size, size_t text)
 	}
 	a->base = base;
 	a->pages = pages;
+	a->wake = SIZE_MAX;
 	/* Its head, its bytes and a zero, in units of four bytes. */
 	a->string = text < size ? 24 + ((text + 4) & ~(size_t)3) : SIZE_MAX;
 	return a;
+}
+
+static void
+forget_image(lua_arena *a)
+{
+	if (a->image == NULL)
+		return;
+	free(a->image->runs);
+	free(a->image->pages);
+	free(a->image);
+	a->image = NULL;
 }
 
 void
@@ -69,6 +100,7 @@ stator__lua_arena_free(lua_arena *a)
 	if (a == NULL)
 		return;
 	munmap(a->base, a->pages * PAGE);
+	forget_image(a);
 	free(a->runs);
 	free(a);
 }
@@ -76,11 +108,11 @@ stator__lua_arena_free(lua_arena *a)
 void
 stator__lua_arena_drop(lua_arena *a)
 {
-	madvise(a->base, a->top * PAGE, MADV_DONTNEED);
-	memset(a->lists, 0, sizeof(a->lists));
-	memset(a->at, 0, sizeof(a->at));
-	memset(a->end, 0, sizeof(a->end));
-	a->top = a->run_count = a->used = 0;
+	madvise(a->base, a->highest * PAGE, MADV_DONTNEED);
+	memset(&a->has, 0, sizeof(a->has));
+	a->highest = a->run_count = 0;
+	a->wake = SIZE_MAX;
+	forget_image(a);
 	a->escape = NULL;
 	a->preempt = NULL;
 }
@@ -96,7 +128,54 @@ stator__lua_arena_guard(lua_arena *a, sigjmp_buf *escape,
 size_t
 stator__lua_arena_used(const lua_arena *a)
 {
-	return a->used;
+	return a->has.used;
+}
+
+void
+stator__lua_arena_wake(lua_arena *a, lua_State *L, size_t used)
+{
+	a->L = L;
+	a->wake = used;
+}
+
+bool
+stator__lua_arena_awake(const lua_arena *a)
+{
+	return a->wake == SIZE_MAX;
+}
+
+void
+stator__lua_arena_keep(lua_arena *a)
+{
+	kept *k = stator__alloc(sizeof(*k));
+
+	forget_image(a);
+	k->has = a->has;
+	k->run_count = a->run_count;
+	k->runs = stator__alloc(a->run_count * sizeof(run) + 1);
+	if (a->run_count)
+		memcpy(k->runs, a->runs, a->run_count * sizeof(run));
+	k->pages = stator__alloc(a->has.top * PAGE);
+	memcpy(k->pages, a->base, a->has.top * PAGE);
+	a->image = k;
+}
+
+void
+stator__lua_arena_put_back(lua_arena *a)
+{
+	const kept *k = a->image;
+
+	a->has = k->has;
+	a->run_count = k->run_count;
+	/* There is room: there were as many. */
+	if (k->run_count)
+		memcpy(a->runs, k->runs, k->run_count * sizeof(run));
+	memcpy(a->base, k->pages, k->has.top * PAGE);
+	if (a->highest <= k->has.top + SPARE)
+		return;
+	madvise(a->base + k->has.top * PAGE,
+		(a->highest - k->has.top) * PAGE, MADV_DONTNEED);
+	a->highest = k->has.top;
 }
 
 static _Noreturn void
@@ -138,10 +217,12 @@ take_pages(lua_arena *a, size_t pages)
 			remove_run(a, i);
 		return a->base + page * PAGE;
 	}
-	if (a->pages - a->top < pages)
+	if (a->pages - a->has.top < pages)
 		leave(a, PREEMPT_MEMORY);
-	page = a->top;
-	a->top += pages;
+	page = a->has.top;
+	a->has.top += pages;
+	if (a->highest < a->has.top)
+		a->highest = a->has.top;
 	return a->base + page * PAGE;
 }
 
@@ -193,8 +274,8 @@ give_pages(lua_arena *a, char *p, size_t pages)
 	if (a->run_count) {
 		run *last = &a->runs[a->run_count - 1];
 
-		if (last->page + last->pages == a->top) {
-			a->top = last->page;
+		if (last->page + last->pages == a->has.top) {
+			a->has.top = last->page;
 			a->run_count--;
 		}
 	}
@@ -236,19 +317,19 @@ class_size(size_t class)
 static void *
 take_small(lua_arena *a, size_t class)
 {
-	free_block *block = a->lists[class];
+	free_block *block = a->has.lists[class];
 	size_t size = class_size(class);
 
 	if (block) {
-		a->lists[class] = block->next;
+		a->has.lists[class] = block->next;
 		return block;
 	}
-	if ((size_t)(a->end[class] - a->at[class]) < size) {
-		a->at[class] = take_pages(a, CHUNK / PAGE);
-		a->end[class] = a->at[class] + CHUNK;
+	if ((size_t)(a->has.end[class] - a->has.at[class]) < size) {
+		a->has.at[class] = take_pages(a, CHUNK / PAGE);
+		a->has.end[class] = a->has.at[class] + CHUNK;
 	}
-	a->at[class] += size;
-	return a->at[class] - size;
+	a->has.at[class] += size;
+	return a->has.at[class] - size;
 }
 
 static void
@@ -256,8 +337,8 @@ give_small(lua_arena *a, size_t class, void *p)
 {
 	free_block *block = p;
 
-	block->next = a->lists[class];
-	a->lists[class] = block;
+	block->next = a->has.lists[class];
+	a->has.lists[class] = block;
 }
 
 static bool
@@ -282,12 +363,22 @@ take_large(lua_arena *a, size_t size)
 	return take_pages(a, pages_for(size));
 }
 
+/* This only sets a number that LuaJIT looks at when it has allocated. */
+static void
+wake(lua_arena *a)
+{
+	a->wake = SIZE_MAX;
+	lua_gc(a->L, LUA_GCRESTART, 0);
+}
+
 static void *
 take(lua_arena *a, size_t size)
 {
 	if (a->preempt)
 		stator__preempt_point(a->preempt);
-	a->used += size;
+	a->has.used += size;
+	if (STATOR_UNLIKELY(a->has.used > a->wake))
+		wake(a);
 	return size <= SMALL ? take_small(a, class_of(size))
 			     : take_large(a, size);
 }
@@ -295,7 +386,7 @@ take(lua_arena *a, size_t size)
 static void
 give(lua_arena *a, void *p, size_t size)
 {
-	a->used -= size;
+	a->has.used -= size;
 	if (size <= SMALL)
 		give_small(a, class_of(size), p);
 	else
@@ -318,7 +409,7 @@ stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size)
 					  : old > SMALL && size > SMALL &&
 						    pages_for(old) ==
 							    pages_for(size)) {
-		a->used += size - old;
+		a->has.used += size - old;
 		return p;
 	}
 	moved = take(a, size);
