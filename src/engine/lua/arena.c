@@ -21,7 +21,8 @@ enum {
 	SMALL = 8192,	      /* classes above STEPPED: four a doubling */
 	CLASSES = STEPPED / STEP + 4 * 4,
 	CHUNK = 4 * PAGE,     /* what a class takes at a time, at least */
-	SPARE = 256	      /* pages that stay with the process */
+	SPARE = 256,	      /* pages that stay with the process */
+	GRAIN = 256	      /* an image is kept in units of so many bytes */
 };
 
 typedef struct free_block {
@@ -40,12 +41,18 @@ typedef struct inventory {
 	size_t used; /* bytes of blocks */
 } inventory;
 
-/* A copy of all of it. */
+/* Bytes that are in use, from the base on. */
+typedef struct span {
+	size_t from, size;
+} span;
+
+/* A copy of all that is in use. What was free then is not used again, so that
+ * nothing of it needs to be put back. */
 typedef struct kept {
 	inventory has;
-	run *runs;
-	size_t run_count;
-	char *pages;
+	span *spans;
+	size_t span_count, span_cap;
+	char *bytes; /* of the spans */
 } kept;
 
 struct lua_arena {
@@ -88,8 +95,8 @@ forget_image(lua_arena *a)
 {
 	if (a->image == NULL)
 		return;
-	free(a->image->runs);
-	free(a->image->pages);
+	free(a->image->spans);
+	free(a->image->bytes);
 	free(a->image);
 	a->image = NULL;
 }
@@ -142,40 +149,6 @@ bool
 stator__lua_arena_awake(const lua_arena *a)
 {
 	return a->wake == SIZE_MAX;
-}
-
-void
-stator__lua_arena_keep(lua_arena *a)
-{
-	kept *k = stator__alloc(sizeof(*k));
-
-	forget_image(a);
-	k->has = a->has;
-	k->run_count = a->run_count;
-	k->runs = stator__alloc(a->run_count * sizeof(run) + 1);
-	if (a->run_count)
-		memcpy(k->runs, a->runs, a->run_count * sizeof(run));
-	k->pages = stator__alloc(a->has.top * PAGE);
-	memcpy(k->pages, a->base, a->has.top * PAGE);
-	a->image = k;
-}
-
-void
-stator__lua_arena_put_back(lua_arena *a)
-{
-	const kept *k = a->image;
-
-	a->has = k->has;
-	a->run_count = k->run_count;
-	/* There is room: there were as many. */
-	if (k->run_count)
-		memcpy(a->runs, k->runs, k->run_count * sizeof(run));
-	memcpy(a->base, k->pages, k->has.top * PAGE);
-	if (a->highest <= k->has.top + SPARE)
-		return;
-	madvise(a->base + k->has.top * PAGE,
-		(a->highest - k->has.top) * PAGE, MADV_DONTNEED);
-	a->highest = k->has.top;
 }
 
 static _Noreturn void
@@ -416,4 +389,103 @@ stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size)
 	memcpy(moved, p, old < size ? old : size);
 	give(a, p, old);
 	return moved;
+}
+
+/* Images ------------------------------------------------------------------- */
+
+static void
+add_idle(uint16_t *idle, size_t from, size_t size)
+{
+	while (size) {
+		size_t rest = GRAIN - from % GRAIN;
+		size_t part = rest < size ? rest : size;
+
+		idle[from / GRAIN] = (uint16_t)(idle[from / GRAIN] + part);
+		from += part;
+		size -= part;
+	}
+}
+
+/* How many bytes of each unit are free; caller frees with free. */
+static uint16_t *
+count_idle(const lua_arena *a)
+{
+	uint16_t *idle = stator__alloc(a->has.top * PAGE / GRAIN *
+				       sizeof(*idle) + 1);
+
+	for (size_t i = 0; i < CLASSES; i++) {
+		const free_block *b = a->has.lists[i];
+
+		if (a->has.at[i])
+			add_idle(idle, (size_t)(a->has.at[i] - a->base),
+				 (size_t)(a->has.end[i] - a->has.at[i]));
+		for (; b; b = b->next)
+			add_idle(idle, (size_t)((const char *)b - a->base),
+				 class_size(i));
+	}
+	for (size_t i = 0; i < a->run_count; i++)
+		add_idle(idle, (size_t)a->runs[i].page * PAGE,
+			 (size_t)a->runs[i].pages * PAGE);
+	return idle;
+}
+
+/* Returns their bytes. */
+static size_t
+find_spans(kept *k, const uint16_t *idle, size_t units)
+{
+	size_t bytes = 0;
+	span *last = NULL;
+
+	for (size_t i = 0; i < units; i++) {
+		if (idle[i] == GRAIN)
+			continue;
+		bytes += GRAIN;
+		if (last && last->from + last->size == i * GRAIN) {
+			last->size += GRAIN;
+			continue;
+		}
+		STATOR_GROW(k->spans, k->span_count, k->span_cap);
+		last = &k->spans[k->span_count++];
+		*last = (span){i * GRAIN, GRAIN};
+	}
+	return bytes;
+}
+
+void
+stator__lua_arena_keep(lua_arena *a)
+{
+	kept *k = stator__alloc(sizeof(*k));
+	uint16_t *idle = count_idle(a);
+	char *to;
+
+	to = k->bytes = stator__alloc(
+		find_spans(k, idle, a->has.top * PAGE / GRAIN) + 1);
+	for (size_t i = 0; i < k->span_count; i++) {
+		memcpy(to, a->base + k->spans[i].from, k->spans[i].size);
+		to += k->spans[i].size;
+	}
+	free(idle);
+	k->has = a->has;
+	memset(k->has.lists, 0, sizeof(k->has.lists));
+	forget_image(a);
+	a->image = k;
+}
+
+void
+stator__lua_arena_put_back(lua_arena *a)
+{
+	const kept *k = a->image;
+	const char *from = k->bytes;
+
+	a->has = k->has;
+	a->run_count = 0;
+	for (size_t i = 0; i < k->span_count; i++) {
+		memcpy(a->base + k->spans[i].from, from, k->spans[i].size);
+		from += k->spans[i].size;
+	}
+	if (a->highest <= k->has.top + SPARE)
+		return;
+	madvise(a->base + k->has.top * PAGE,
+		(a->highest - k->has.top) * PAGE, MADV_DONTNEED);
+	a->highest = k->has.top;
 }

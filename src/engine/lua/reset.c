@@ -10,6 +10,7 @@
  * collect. Machine code is no part of the image: what it has to be patched
  * with would not be put back.
  */
+#include <lauxlib.h>
 #include <luajit.h>
 
 #include "engine/lua/engine_lua.h"
@@ -83,13 +84,20 @@ collect(lua_engine *e)
 		stator__lua_guarded(e, collect_step, &made, 0);
 }
 
+/*
+ * Each run begins without machine code and without counts of what is hot, so
+ * only loops that are worth it within one run are compiled.
+ */
+static const char patience[] = "require('jit.opt').start('hotloop=1000')";
+
 static int
 make_image(lua_engine *e, void *ctx)
 {
-	(void)ctx;
 	luaJIT_setmode(e->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
-	collect_all(e, NULL);
-	return STATOR_OK;
+	if (luaL_loadbuffer(e->L, patience, sizeof(patience) - 1, "=image") ||
+	    lua_pcall(e->L, 0, 0, 0))
+		lua_settop(e->L, 1);
+	return collect_all(e, ctx);
 }
 
 int
