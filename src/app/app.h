@@ -100,10 +100,29 @@ typedef struct stator_partition {
 	stator_store *store;
 } stator_partition;
 
+/* What an extension of a partition has done to its limits. */
+typedef struct stator_breaker {
+	uint32_t in_row;   /* breaches since it last kept them */
+	uint64_t breaches; /* ever */
+	uint64_t refused;  /* runs that were not begun */
+	int64_t until;	   /* it is refused; monotonic, ns; 0: it is not */
+} stator_breaker;
+
+/* OK, or QUARANTINED. [any-thread], as all of these */
+int stator__breaker_check(stator_breaker *breaker, const stator_limits *limits,
+			  const stator_ext *ext, stator_error *err);
+/* A run has passed a limit, with `err`, or none: NULL. */
+void stator__breaker_note(stator_breaker *breaker, const stator_limits *limits,
+			  const stator_ext *ext, const stator_error *err);
+void stator__breaker_release(stator_breaker *breaker);
+/* How long it is refused; 0: it is not. */
+int64_t stator__breaker_rest_ms(const stator_breaker *breaker);
+
 /* A version at work: with instances of its plugins for every partition. */
 typedef struct stator_deployment {
 	stator_version *version;
 	stator_instance **instances; /* by partition, then by plugin */
+	stator_breaker **breakers;   /* by partition, then by extension */
 	uint32_t partition_count;
 } stator_deployment;
 

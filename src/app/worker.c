@@ -167,6 +167,7 @@ int
 stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 {
 	stator_engine *engine = NULL;
+	stator_breaker *breaker;
 	size_t at = 0;
 	int code;
 
@@ -180,8 +181,14 @@ stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 		return stator__fail(err, STATOR_EXTENSION_FAILED,
 				    "%s: there is no engine for it", ext->name);
 	w->state.limits = w->envs[at].limits;
+	breaker = &w->deployment->breakers[w->partition->index][ext->index];
+	code = stator__breaker_check(breaker, &w->state.limits, ext, err);
+	if (code)
+		return code;
 	code = engine->ops->run(engine, ext, &w->state, err);
 	engine->ops->reset(engine);
+	stator__breaker_note(breaker, &w->state.limits, ext,
+			     stator__status_is_limit(code) ? err : NULL);
 	return code;
 }
 

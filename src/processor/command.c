@@ -125,9 +125,8 @@ run_extension(command *cmd, stator_error *err)
 	stator_io *io = &cmd->state->io;
 	int code;
 
-	/* sys.CUD is nothing but its CUDs. */
-	if (strcmp(cmd->ext->name, "sys.CUD") == 0)
-		return STATOR_OK;
+	if (stator__operator_has(cmd->c->worker, cmd->ext))
+		return stator__operator_command(cmd->c->worker, cmd->ext, err);
 	io->run.plog_offset = cmd->plog_offset;
 	io->run.wlog_offset = cmd->wlog_offset;
 	io->run.now_ms = stator__now_ms();
