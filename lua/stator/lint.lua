@@ -9,7 +9,8 @@
 
 local bytecode = require "stator.bytecode"
 
-local rawget, type, pairs, ipairs, next = rawget, type, pairs, ipairs, next
+-- Nothing here may call a metamethod: it would be the author's.
+local rawget, rawequal, type, pairs, ipairs, next = rawget, rawequal, type, pairs, ipairs, next
 local format, find, match, gmatch = string.format, string.find, string.match, string.gmatch
 local getmetatable = debug.getmetatable -- looks behind fronts
 
@@ -152,16 +153,19 @@ function Walk:field(f, i, line, base)
     return { line = line }
   end
   if key ~= nil then
-    local name = value == self.env and key or format("%s.%s", base.name, key)
+    local name = rawequal(value, self.env) and key or format("%s.%s", base.name, key)
     local found = field_of(value, key)
-    if is_front(value) and value ~= self.env then
+    if is_front(value) and not rawequal(value, self.env) then
       return { line = line, name = name, value = found }
     end
     return self:known(line, found, name)
   end
   -- Any of its functions may be meant.
   for name, v in next, value do
-    if type(v) == "function" then self:see(v, tostring(name)) end
+    if type(v) == "function" then
+      self:see(v, format(type(name) == "string" and "%s[%q]" or "%s[%s]", base.name,
+        type(name) == "table" and "..." or tostring(name)))
+    end
   end
   if is_front(value) or not holds_plain(value) then return { line = line } end
   return { line = line, name = base.name .. "[...]", kept = true, plain = true }
@@ -246,9 +250,10 @@ end
 
 local function check_write(walk, f, at, who, base, register)
   if not base or not base.kept then return end
-  if base.value == walk.env then
-    local name = tostring(key_of(f, f.code[at]) or "...")
-    return walk:warn(f.lines[at], format("%s sets the global %s%s", who, name, LEFT))
+  if rawequal(base.value, walk.env) then
+    local name = key_of(f, f.code[at])
+    local global = name and "the global " .. name or "a global"
+    return walk:warn(f.lines[at], format("%s sets %s%s", who, global, LEFT))
   end
   if not base.plain and (type(base.value) ~= "table" or is_front(base.value)) then return end
   walk:warn(line_of(f, at, register, base), format("%s writes into %s%s", who, base.name, LEFT))
@@ -258,9 +263,10 @@ local function check_call(walk, f, at, who, registers)
   local i = f.code[at]
   local called, first = registers[i.a], i.a + walk.arguments
   if not called or called.value == nil then return end
-  if walk.writers[called.value] then
-    check_write(walk, f, at, who, registers[first], first)
-  elseif called.value == walk.wrap then
+  local to = registers[first]
+  if walk.writers[called.value] and to and not rawequal(to.value, walk.env) then
+    check_write(walk, f, at, who, to, first)
+  elseif rawequal(called.value, walk.wrap) then
     walk:warn(f.lines[at], who .. " calls coroutine.wrap, which creates a function in each run, "
       .. "so it is never compiled: use coroutine.create and coroutine.resume")
   end

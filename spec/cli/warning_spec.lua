@@ -114,7 +114,9 @@ end]], "6: Nop writes into list" .. STATE, "7: Nop writes into list" .. STATE,
 function M.Nop()
   n = 1
   _G.m = 1
-end]], "4: Nop sets the global n" .. STATE, "5: Nop sets the global m" .. STATE)
+  _G[n .. ""] = 1
+end]], "4: Nop sets the global n" .. STATE, "5: Nop sets the global m" .. STATE,
+      "6: Nop sets a global" .. STATE)
     warns("a function that a command calls, by its name", [[
 local count = 0
 local function add() count = count + 1 end
@@ -129,7 +131,7 @@ function M.Nop(args) setmetatable({}, Sum):add(args.N) end]], "6: add sets total
     warns("a function out of a table of them", [[
 local total, by = 0, {}
 function by.add(n) total = total + n end
-function M.Nop(args) by[args.Name](args.N) end]], "4: add sets total" .. STATE)
+function M.Nop(args) by[args.Name](args.N) end]], '4: by["add"] sets total' .. STATE)
     warns("a counter that was made while the module was loaded", [[
 local function counter()
   local n = 0
@@ -204,7 +206,15 @@ local proxy = setmetatable({}, { __newindex = function() end })
 function M.Nop(args)
   Key.Day = args.N
   proxy.x = 1
+  pcall(rawset, _G, "x", 1)
+  rawset(_G, "x", 1)
 end]])
+    silent("tables with functions that do not end, and does not call these", [[
+local function forever() while true do end end
+local mt = { __tostring = forever, __eq = forever, __index = forever, __len = forever }
+local by = { [setmetatable({}, mt)] = function() end, name = function() end, function() end }
+local odd = setmetatable({}, mt)
+function M.Nop(args) return by[args.N], args.N and odd.x, odd == args end]])
     silent("a line that says that it is meant", [[
 local cache, count = {}, 0
 function M.Nop(args)
