@@ -10,7 +10,8 @@ local util = require "jit.util"
 local vmdef = require "jit.vmdef"
 local sandbox = require "stator.sandbox"
 
-local env = sandbox.new(error, function(text, name, e) return load(text, name, "t", e) end)
+local env = sandbox.new(error, function(text, name, e) return load(text, name, "t", e) end,
+  { nesting = 150, coroutines = 1 / 0, exceeded = error, overflow = function() end })
 local f = assert(load(arg[1], "@text", "t", env))()
 
 local here = debug.getinfo(1, "S").source
