@@ -15,6 +15,16 @@ local function traces(text)
   return tonumber(count), unknown
 end
 
+-- LuaJIT throws dice when a first trace fails, and rarely gives up what it could compile.
+local function compiled(text)
+  local count, unknown
+  for _ = 1, 5 do
+    count, unknown = traces(text)
+    if count > 0 or unknown ~= "" then break end
+  end
+  return count > 0, unknown
+end
+
 local PRELUDE = [[
 local t, list, empty, mt = { a = 1, b = 2, c = 3 }, { 2, 1 }, {}, {}
 local with_mt = setmetatable({}, mt)
@@ -124,9 +134,7 @@ describe("what the warnings know of LuaJIT", function()
 
   for body in COMPILED:gmatch "[^\n]+" do
     it("compiles " .. body, function()
-      local count, unknown = traces(PRELUDE .. "return function(i) " .. body .. " end")
-      assert.equal("", unknown)
-      assert.is_true(count > 0)
+      assert.same({ true, "" }, { compiled(PRELUDE .. "return function(i) " .. body .. " end") })
     end)
   end
 
@@ -150,7 +158,7 @@ describe("what the warnings know of LuaJIT", function()
 
   it("never compiles an extension that takes any arguments, but one that hands them on", function()
     assert.equal(0, (traces "return function(...) local a = ... return a end"))
-    assert.is_true(traces(PRELUDE .. "return function(...) return same(...) end") > 0)
+    assert.is_true((compiled(PRELUDE .. "return function(...) return same(...) end")))
   end)
 
   it("compiles a loop in a function that creates a function before it", function()
