@@ -88,13 +88,9 @@ local function counted(f)
   end
 end
 
--- LuaJIT's own does not take the large integers that rows may have for %d.
-local function format(pattern, ...)
-  local count, large = select("#", ...), false
-  for i = 1, count do
-    if type((select(i, ...))) == "cdata" then large = true end
-  end
-  if not large then return string.format(pattern, ...) end
+-- LuaJIT's own does not take the large integers that rows may have for %d. This is apart
+-- from `format`, because a function that may create one is never compiled.
+local function format_large(pattern, ...)
   local values, i = { ... }, 0
   pattern = pattern:gsub("%%([-+ #0]*%d*%.?%d*)(%a?)", function(flags, letter)
     if letter == "" then return nil end
@@ -104,7 +100,14 @@ local function format(pattern, ...)
       return "%" .. flags:gsub("[+ #0.]", "") .. "s"
     end
   end)
-  return string.format(pattern, unpack(values, 1, count))
+  return string.format(pattern, unpack(values, 1, select("#", ...)))
+end
+
+local function format(pattern, ...)
+  for i = 1, select("#", ...) do
+    if type((select(i, ...))) == "cdata" then return format_large(pattern, ...) end
+  end
+  return string.format(pattern, ...)
 end
 
 -- Text only: bytecode can break out of every rule.

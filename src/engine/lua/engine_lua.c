@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/embed.h"
+#include "engine/lua/advice.h"
 #include "engine/lua/engine_lua.h"
 
 /* Entering Lua ------------------------------------------------------------ */
@@ -192,32 +193,6 @@ report_line(const lua_engine *e, stator_problems *problems,
 	return false;
 }
 
-void
-stator__lua_check(const stator_module *m, stator_problems *problems)
-{
-	lua_State *L = luaL_newstate();
-	const char *text = m->text.data, *message;
-	char *rest;
-	long line;
-
-	/* LuaJIT: a number like 1LL loads what a collection takes away while
-	 * ffi itself is not loaded; lua_close then misses it. */
-	lua_gc(L, LUA_GCSTOP, 0);
-	if (m->text.size && text[0] == '\033') {
-		stator__problem(problems, m->file, 1, 1,
-				"bytecode is not taken; put the source here");
-	} else if (luaL_loadbuffer(L, text, m->text.size, "=")) {
-		/* ":3: text" */
-		message = lua_tostring(L, -1);
-		message += *message == ':';
-		line = strtol(message, &rest, 10);
-		if (strncmp(rest, ": ", 2) == 0)
-			message = rest + 2;
-		stator__problem(problems, m->file, (int)line, 1, "%s", message);
-	}
-	lua_close(L);
-}
-
 /* "restaurant.NewOrder: text" is about where that was declared. */
 static bool
 report_extension(const lua_engine *e, stator_problems *problems,
@@ -269,7 +244,10 @@ note_places(lua_engine *e)
 	}
 }
 
-/* Stack when booted: the run function, the places, the problems. */
+/*
+ * Stack when booted: the run function, the places, the problems. The first
+ * stays, and the one that advises if somebody wants to know.
+ */
 static int
 enter_boot(lua_engine *e, void *ctx)
 {
@@ -296,7 +274,9 @@ enter_boot(lua_engine *e, void *ctx)
 		lua_pop(e->L, 1);
 	}
 	note_places(e);
-	lua_settop(e->L, 1);
+	lua_getfield(e->L, 3, "advise");
+	lua_replace(e->L, 2);
+	lua_settop(e->L, result->problems->warnings ? 2 : 1);
 	return count ? STATOR_IMAGE : STATOR_OK;
 }
 
@@ -309,6 +289,13 @@ load_limit(const stator_limits *limits)
 	if (most < limits->query_ms)
 		most = limits->query_ms;
 	return most < limits->projector_ms ? limits->projector_ms : most;
+}
+
+static int
+enter_advise(lua_engine *e, void *ctx)
+{
+	stator__lua_advise(e->L, e->env, ctx);
+	return STATOR_OK;
 }
 
 static int
@@ -337,6 +324,8 @@ make_state(lua_engine *e, stator_problems *problems)
 		       "loading exceeds the limit of the length of a string");
 	} else if (code && e->L)
 		drop_state(e);
+	else if (problems->warnings)
+		guarded(e, enter_advise, problems->warnings, 0);
 	return code;
 }
 
