@@ -4,12 +4,13 @@ local stator = require "support.stator"
 
 local SCHEMA = [[
 TYPE Args ( N int64 );
+TYPE Out ( N int64 );
 EXTENSION ENGINE LUA (
   COMMAND Do(Args);
   COMMAND Other(Args);
   COMMAND Fill(Args);
   PROJECTOR Later AFTER EXECUTE ON Fill INTENTS(sys.Logger);
-  QUERY Ask(Args);
+  QUERY Ask(Args) RETURNS Out;
 );]]
 
 local MODULE = [[
@@ -94,7 +95,7 @@ describe("an extension that passes its limits", function()
 
   it("is released by sys.Release, alone or with all others", function()
     local function release(name)
-      return { wsid = 2, command = "sys.Release", args = { Extension = name } }
+      return { wsid = 2, command = "sys.Release", args = name and { Extension = name } }
     end
     local replies = stator.try(image_of(LONG), { ask("Do", 1), ask("Do", 1), ask("Do", 1),
       ask("Other", 1), ask("Other", 1), ask("Other", 1), release "shop.Do", ask("Do", 0),

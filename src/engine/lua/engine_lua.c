@@ -325,7 +325,7 @@ make_state(lua_engine *e, stator_problems *problems)
 	} else if (code && e->L)
 		drop_state(e);
 	else if (problems->warnings)
-		guarded(e, enter_advise, problems->warnings, 0);
+		stator__lua_guarded(e, enter_advise, problems->warnings, 0);
 	return code;
 }
 
