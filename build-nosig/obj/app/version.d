@@ -1,0 +1,21 @@
+build-nosig/obj/app/version.o: src/app/version.c src/app/app.h \
+ src/engine/engine.h src/state/state.h src/registry/registry.h \
+ src/registry/library.h src/base/base.h src/include/stator_plugin.h \
+ src/schema/schema.h src/base/json.h src/store/store.h \
+ src/include/stator.h src/include/stator_plugin.h src/base/files.h \
+ src/isolation/isolation.h src/storage/storage.h
+src/app/app.h:
+src/engine/engine.h:
+src/state/state.h:
+src/registry/registry.h:
+src/registry/library.h:
+src/base/base.h:
+src/include/stator_plugin.h:
+src/schema/schema.h:
+src/base/json.h:
+src/store/store.h:
+src/include/stator.h:
+src/include/stator_plugin.h:
+src/base/files.h:
+src/isolation/isolation.h:
+src/storage/storage.h:

@@ -1,0 +1,2 @@
+build-nosig/obj/cli/watch.o: src/cli/watch.c src/cli/watch.h
+src/cli/watch.h:

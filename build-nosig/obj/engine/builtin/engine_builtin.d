@@ -1,0 +1,17 @@
+build-nosig/obj/engine/builtin/engine_builtin.o: \
+ src/engine/builtin/engine_builtin.c src/engine/engine.h \
+ src/state/state.h src/registry/registry.h src/registry/library.h \
+ src/base/base.h src/include/stator_plugin.h src/schema/schema.h \
+ src/base/json.h src/store/store.h src/include/stator.h \
+ src/include/stator_plugin.h
+src/engine/engine.h:
+src/state/state.h:
+src/registry/registry.h:
+src/registry/library.h:
+src/base/base.h:
+src/include/stator_plugin.h:
+src/schema/schema.h:
+src/base/json.h:
+src/store/store.h:
+src/include/stator.h:
+src/include/stator_plugin.h:

@@ -1,0 +1,30 @@
+build-nosig/obj/engine/lua/engine_lua.o: src/engine/lua/engine_lua.c \
+ /usr/include/luajit-2.1/lauxlib.h /usr/include/luajit-2.1/lua.h \
+ /usr/include/luajit-2.1/luaconf.h /usr/include/luajit-2.1/lualib.h \
+ src/engine/lua/arena.h src/engine/lua/preempt.h src/engine/engine.h \
+ src/state/state.h src/registry/registry.h src/registry/library.h \
+ src/base/base.h src/include/stator_plugin.h src/schema/schema.h \
+ src/base/json.h src/store/store.h src/include/stator.h \
+ src/include/stator_plugin.h src/engine/lua/mcode.h \
+ /usr/include/luajit-2.1/lua.h src/base/embed.h src/engine/lua/lua_ffi.h
+/usr/include/luajit-2.1/lauxlib.h:
+/usr/include/luajit-2.1/lua.h:
+/usr/include/luajit-2.1/luaconf.h:
+/usr/include/luajit-2.1/lualib.h:
+src/engine/lua/arena.h:
+src/engine/lua/preempt.h:
+src/engine/engine.h:
+src/state/state.h:
+src/registry/registry.h:
+src/registry/library.h:
+src/base/base.h:
+src/include/stator_plugin.h:
+src/schema/schema.h:
+src/base/json.h:
+src/store/store.h:
+src/include/stator.h:
+src/include/stator_plugin.h:
+src/engine/lua/mcode.h:
+/usr/include/luajit-2.1/lua.h:
+src/base/embed.h:
+src/engine/lua/lua_ffi.h:

@@ -1,0 +1,11 @@
+build-nosig/obj/registry/registry.o: src/registry/registry.c \
+ src/registry/registry.h src/registry/library.h src/base/base.h \
+ src/include/stator_plugin.h src/schema/schema.h src/base/json.h \
+ src/store/store.h
+src/registry/registry.h:
+src/registry/library.h:
+src/base/base.h:
+src/include/stator_plugin.h:
+src/schema/schema.h:
+src/base/json.h:
+src/store/store.h:

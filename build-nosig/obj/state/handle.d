@@ -1,0 +1,14 @@
+build-nosig/obj/state/handle.o: src/state/handle.c src/state/state.h \
+ src/registry/registry.h src/registry/library.h src/base/base.h \
+ src/include/stator_plugin.h src/schema/schema.h src/base/json.h \
+ src/store/store.h src/include/stator.h src/include/stator_plugin.h
+src/state/state.h:
+src/registry/registry.h:
+src/registry/library.h:
+src/base/base.h:
+src/include/stator_plugin.h:
+src/schema/schema.h:
+src/base/json.h:
+src/store/store.h:
+src/include/stator.h:
+src/include/stator_plugin.h:

@@ -1,0 +1,4 @@
+build-nosig/spec-obj/base/error.o: src/base/error.c src/base/base.h \
+ src/include/stator_plugin.h
+src/base/base.h:
+src/include/stator_plugin.h:

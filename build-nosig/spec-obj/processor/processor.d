@@ -1,0 +1,19 @@
+build-nosig/spec-obj/processor/processor.o: src/processor/processor.c \
+ src/processor/processor.h src/app/app.h src/engine/engine.h \
+ src/state/state.h src/registry/registry.h src/registry/library.h \
+ src/base/base.h src/include/stator_plugin.h src/schema/schema.h \
+ src/base/json.h src/store/store.h src/include/stator.h \
+ src/include/stator_plugin.h
+src/processor/processor.h:
+src/app/app.h:
+src/engine/engine.h:
+src/state/state.h:
+src/registry/registry.h:
+src/registry/library.h:
+src/base/base.h:
+src/include/stator_plugin.h:
+src/schema/schema.h:
+src/base/json.h:
+src/store/store.h:
+src/include/stator.h:
+src/include/stator_plugin.h:
