@@ -16,6 +16,13 @@
  */
 #include "engine/lua/preempt.h"
 
+/* clang's way to say __SANITIZE_THREAD__. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STATOR_NO_SIGNALS
+#endif
+#endif
+
 #if defined(__x86_64__) && defined(__GLIBC__) && \
 	!defined(__SANITIZE_THREAD__) && !defined(STATOR_NO_SIGNALS)
 

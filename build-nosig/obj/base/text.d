@@ -1,4 +1,0 @@
-build-nosig/obj/base/text.o: src/base/text.c src/base/base.h \
- src/include/stator_plugin.h
-src/base/base.h:
-src/include/stator_plugin.h:

@@ -1,6 +1,0 @@
-build-nosig/obj/schema/row.o: src/schema/row.c src/schema/schema.h \
- src/base/base.h src/include/stator_plugin.h src/base/json.h
-src/schema/schema.h:
-src/base/base.h:
-src/include/stator_plugin.h:
-src/base/json.h:

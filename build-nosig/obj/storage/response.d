@@ -1,4 +1,0 @@
-build-nosig/obj/storage/response.o: src/storage/response.c \
- src/storage/storage.h src/include/stator_plugin.h
-src/storage/storage.h:
-src/include/stator_plugin.h:

@@ -1,4 +1,0 @@
-build-nosig/obj/storage/result.o: src/storage/result.c \
- src/storage/storage.h src/include/stator_plugin.h
-src/storage/storage.h:
-src/include/stator_plugin.h:

@@ -1,4 +1,0 @@
-build-nosig/spec-obj/base/error.o: src/base/error.c src/base/base.h \
- src/include/stator_plugin.h
-src/base/base.h:
-src/include/stator_plugin.h:

@@ -1,4 +1,0 @@
-build-nosig/spec-obj/storage/logger.o: src/storage/logger.c \
- src/storage/storage.h src/include/stator_plugin.h
-src/storage/storage.h:
-src/include/stator_plugin.h:

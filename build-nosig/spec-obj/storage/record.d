@@ -1,4 +1,0 @@
-build-nosig/spec-obj/storage/record.o: src/storage/record.c \
- src/storage/storage.h src/include/stator_plugin.h
-src/storage/storage.h:
-src/include/stator_plugin.h:

@@ -1,4 +1,0 @@
-build-nosig/spec-obj/storage/result.o: src/storage/result.c \
- src/storage/storage.h src/include/stator_plugin.h
-src/storage/storage.h:
-src/include/stator_plugin.h:
