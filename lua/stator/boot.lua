@@ -201,6 +201,10 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   rows.open(run, api, engine, raise)
   state.open(run, api, engine, raise)
 
+  local function now()
+    if run.now == 0 then raise "os.time can be used in a run only" end
+    return run.now
+  end
   local env, begin
   local compile, put_fuel = load_text, nil
   if fuel then compile, put_fuel = open_fuel(api, engine, numbers) end
@@ -217,7 +221,7 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   })
   local require_module = make_require(modules, load_module, frozen_state)
   env, begin = require("stator.sandbox").new(require_module, compile,
-    make_limits(limits, raise), put_fuel)
+    make_limits(limits, raise), now, put_fuel)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)

@@ -141,8 +141,9 @@ end
 --- env)` its `load`, and `fuel(env)`, if there is one, changes functions of it.
 --- `run_limits` has the numbers `nesting` and `coroutines`, what to do when one of them is
 --- `exceeded(name, what)`, and what to do with an `overflow(message)`.
+--- `now` gives the time of the run in ms.
 --- Also gives the function that begins a run, with the seed of math.random.
-function M.new(require_module, compile, run_limits, fuel)
+function M.new(require_module, compile, run_limits, now, fuel)
   local env = {}
   limits = run_limits
   for _, name in ipairs(BASE) do env[name] = _G[name] end
@@ -180,6 +181,10 @@ function M.new(require_module, compile, run_limits, fuel)
     if what ~= "count" then error("collectgarbage: only \"count\" is allowed", 2) end
     return collectgarbage "count"
   end
+  env.os = frozen("os", { time = function(...)
+    if select("#", ...) > 0 then error("os.time: takes no arguments; it is the run's time", 2) end
+    return math.floor(now() / 1000)
+  end })
   env.load = text_loader(env, compile)
   env.loadstring = env.load
   env.require = require_module

@@ -425,6 +425,7 @@ static void
 hand_in(lua_engine *e, const stator_ext *ext, stator_state *st)
 {
 	e->state = st;
+	e->run.now = (double)st->io.run.now_ms;
 	if (ext->kind == STATOR_PROJECTOR) {
 		stator__lua_add_slot(e, &st->io.event);
 		return;
@@ -515,6 +516,7 @@ reset(stator_engine *engine)
 
 	e->run.base += e->run.count;
 	e->run.count = 0;
+	e->run.now = 0;
 	e->batch_count = 0;
 	e->cursor_count = 0;
 	stator__lua_reset(e);
