@@ -256,6 +256,10 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     return code, text
   end
 
+  -- Traces begin at the author's functions: from here they would be of all of these.
+  jit.off(call)
+  jit.off(run_extension)
+
   -- Where each function begins: what is said of a run that has left no stack.
   local places = {}
   for index, entry in pairs(functions) do

@@ -3,20 +3,22 @@
 -- A row that an extension holds is a front: a table with a closed metatable, and
 -- one thing behind it, under a key that only this library has: the number of a slot.
 -- The slot, with the bytes, is the host's, and no read leaves the bytes of its row.
--- A row is written by a function that is generated for its type: straight-line code
--- that checks each value and stores it at its offset. No code of an extension runs
--- between the first byte of a row that is written and the call that takes it.
+-- Rows are read and written by functions that are generated for their type (generate.lua).
+-- No code of an extension runs between the first byte of a row that is written and the call
+-- that takes it.
 
 local ffi = require "ffi"
 local bit = require "bit"
+local generate = require "stator.generate"
 
-local cast, copy, ffi_string = ffi.cast, ffi.copy, ffi.string
+local cast, ffi_string = ffi.cast, ffi.string
 local band, floor = bit.band, math.floor
 local type, tonumber, tostring, rawget, next = type, tonumber, tostring, rawget, next
 
 local u32p = ffi.typeof "const uint32_t *"
 local int64 = ffi.typeof "int64_t"
 local uint64 = ffi.typeof "uint64_t"
+local uintptr = ffi.typeof "uintptr_t"
 
 local M = {}
 
@@ -203,49 +205,6 @@ local function locator(field)
   end
 end
 
-local function number_reader(field)
-  local locate = locator(field)
-  local pointer = ffi.typeof("const $ *", ffi.typeof(KINDS[field.kind].ctype))
-  return function(slot)
-    local p = locate(slot)
-    if p == nil then return nil end
-    return tonumber(cast(pointer, p)[0])
-  end
-end
-
-local i64p = ffi.typeof "const int64_t *"
-
-local function int64_reader(field)
-  local locate = locator(field)
-  return function(slot)
-    local p = locate(slot)
-    if p == nil then return nil end
-    local v = cast(i64p, p)[0]
-    if v > -0x20000000000000LL and v < 0x20000000000000LL then return tonumber(v) end
-    return v
-  end
-end
-
-local function bool_reader(field)
-  local locate = locator(field)
-  return function(slot)
-    local p = locate(slot)
-    if p == nil then return nil end
-    return p[0] ~= 0
-  end
-end
-
-local function text_reader(field)
-  local locate = locator(field)
-  return function(slot)
-    local p = locate(slot)
-    if p == nil then return nil end
-    local from, size = cast(u32p, p)[0], cast(u32p, p)[1]
-    if from + size > slot.size then return nil end
-    return ffi_string(slot.data + from, size)
-  end
-end
-
 -- The block of nested rows: bytes and size, or nil.
 local function block_reader(field)
   local locate = locator(field)
@@ -277,13 +236,15 @@ end
 local infos = {} -- by address of the type
 
 local function info_of(stype)
-  local address = tonumber(cast("uintptr_t", stype))
-  return infos[address] or M.type(stype)
+  local address = tonumber(cast(uintptr, stype))
+  local info = infos[address] or M.type(stype)
+  return info
 end
 
 --- A row for an extension: the slot `i` of this run.
 local function element(info, i)
-  return setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
+  local row = setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
+  return row
 end
 
 M.element = element
@@ -292,7 +253,9 @@ M.element = element
 function M.any(i)
   local slot = run.slots[i]
   if slot.data == nil then return nil end
-  return element(info_of(slot.type), i)
+  local info = info_of(slot.type)
+  local row = setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
+  return row
 end
 
 --- The index of the slot of a row of this run; raises for any other.
@@ -384,14 +347,17 @@ local function texts_reader(field)
   end
 end
 
-local function reader(field)
-  local kind = field.kind
-  if kind == INT64 or kind == REF then return int64_reader(field) end
-  if kind == BOOL then return bool_reader(field) end
-  if kind == STRING or kind == BYTES or kind == QNAME then return text_reader(field) end
-  if kind == ROWS or kind == ROW then return nested_reader(field) end
-  if kind == TEXTS then return texts_reader(field) end
-  return number_reader(field)
+-- The readers of rows and texts; those of other kinds are generated.
+local function block_readers(info)
+  local readers = {}
+  for name, field in next, info.fields do
+    local kind = field.kind
+    if kind == ROWS or kind == ROW then readers[name] = nested_reader(field) end
+    if kind == TEXTS then readers[name] = texts_reader(field) end
+  end
+  local name_of_type = info.name
+  readers["sys.QName"] = function() return name_of_type end
+  return readers
 end
 
 local function row_tostring(info, self)
@@ -405,102 +371,16 @@ local function row_tostring(info, self)
   return ("%s {%s}"):format(info.name, table.concat(parts, ", "))
 end
 
-local function row_metatable(info)
-  local readers = {}
-  for name, field in next, info.fields do readers[name] = reader(field) end
-  local name_of_type = info.name
-  readers["sys.QName"] = function() return name_of_type end
-
+local function row_metatable(info, index)
   return {
     __metatable = false,
-    __index = function(self, name)
-      local number = rawget(self, BEHIND)
-      local i = number - run.base
-      if not (i >= 0 and i < run.count) then stale() end
-      local read = readers[name]
-      if not read then return wrong_field(info, name) end
-      return read(run.slots[i], number)
-    end,
+    __index = index,
     __newindex = function(_, name)
       M.raise(("%s.%s: a row that was read cannot be changed; use state.update")
         :format(info.name, tostring(name)))
     end,
     __tostring = function(self) return row_tostring(info, self) end,
   }
-end
-
--- Writing -----------------------------------------------------------------------
-
--- Code that stores one field. `s` has the values, `out` the row.
-local STORE_NUMBER = [[
-  v = s[%q]
-  if v ~= nil then
-    v = checks[%d](v)
-    if v == nil then wrong(%d, s) end
-    cast(pointers[%d], out + %d)[0] = v
-    out[%d] = bor(out[%d], %d)
-  end]]
-
-local STORE_TEXT = [[
-  v = s[%q]
-  if v ~= nil then
-    v = checks[%d](v)
-    if v == nil then wrong(%d, s) end
-    n = #v
-    if size + n > run.out_cap then
-      if grow(engine, size + n) < 0 then failed() end
-      out = run.out
-    end
-    copy(out + size, v, n)
-    cast(u32p, out + %d)[0] = size
-    cast(u32p, out + %d)[1] = n
-    out[%d] = bor(out[%d], %d)
-    size = size + n
-  end]]
-
-local WRITER = [[
-local run, engine, grow, failed, checks, pointers, wrong, cast, copy, fill, u32p, bor = ...
-return function(s)
-  local out, size, v, n = run.out, %d
-  fill(out, size)
-  cast(u32p, out)[0] = %d
-  cast(u32p, out)[1] = size
-%s
-  return size
-end
-]]
-
-local function store_code(field, i)
-  local fixed = { field.null_at, field.null_at, field.present }
-  if KINDS[field.kind].ctype then
-    return STORE_NUMBER:format(field.name, i, i, i, field.at, unpack(fixed))
-  end
-  return STORE_TEXT:format(field.name, i, i, field.at, field.at, unpack(fixed))
-end
-
-local mutable_u32p = ffi.typeof "uint32_t *"
-
--- The function that writes a table of values as a row into `run.out` and gives
--- the row's size.
-local function make_writer(info, stype)
-  local code, checks, pointers = {}, {}, {}
-  for i, field in ipairs(info.list) do
-    local kind = KINDS[field.kind]
-    if field.writable then
-      code[#code + 1] = store_code(field, i)
-      checks[i] = CHECKS[field.kind]
-      pointers[i] = kind.ctype and ffi.typeof("$ *", ffi.typeof(kind.ctype))
-    end
-  end
-  local function wrong(i, s)
-    local field = info.list[i]
-    wrong_value(info, field, s[field.name])
-  end
-  local source = WRITER:format(stype.fixed, stype.id, table.concat(code, "\n"))
-  local chunk = assert(loadstring(source, "=" .. info.name))
-  if run.out_cap < stype.fixed then api.grow_out(engine, stype.fixed) end
-  return chunk(run, engine, api.grow_out, M.host_failed, checks, pointers, wrong, cast, copy,
-    ffi.fill, mutable_u32p, bit.bor)
 end
 
 -- Types, continued ----------------------------------------------------------------
@@ -516,12 +396,31 @@ local function describe(field)
     max = field.max,
     secret = field.secret ~= 0,
     writable = field.kind ~= ROWS and field.kind ~= ROW,
+    width = KINDS[field.kind].width,
+    low = KINDS[field.kind].low,
+    high = KINDS[field.kind].high,
   }
+end
+
+local function generate_code(info, stype)
+  local support, name, list = generate.support(), info.name, info.list
+  support.grow, support.failed = api.grow_out, M.host_failed
+  support.stale, support.wrong_field = stale, wrong_field
+  support.check, support.texts = info.check, CHECKS[TEXTS]
+  support.info, support.BEHIND, support.writable = info, BEHIND, {}
+  for field_name, field in next, info.fields do
+    support.writable[field_name] = field.writable or nil
+  end
+  support.readers = block_readers(info)
+  -- The schema's field wins over the host's IsNew: it comes later.
+  info.row_mt = row_metatable(info, generate.reading(name, list, run, engine, support))
+  info.take = generate.taking(name, list, run, engine, support)
+  info.write = generate.writing(name, list, stype.fixed, stype.id, run, engine, support)
 end
 
 --- What Lua knows of a type of the host; made once for each.
 function M.type(stype)
-  local address = tonumber(cast("uintptr_t", stype))
+  local address = tonumber(cast(uintptr, stype))
   local info = infos[address]
   if info then return info end
   info = setmetatable({ name = ffi_string(stype.name), fields = {}, list = {} }, Type)
@@ -534,8 +433,7 @@ function M.type(stype)
   end
   local is_new = info.fields.IsNew
   if is_new and is_new == info.list[5] and info.fields["sys.ID"] then is_new.writable = false end
-  info.row_mt = row_metatable(info)
-  info.write = make_writer(info, stype)
+  generate_code(info, stype)
   info.address = stype
   return info
 end

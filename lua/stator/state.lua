@@ -3,6 +3,9 @@
 -- A key is a table of checked values and the index of its handle; what `new` and
 -- `update` give is a table of checked values that is written when the run ends.
 -- Both are fronts: the values stand in a table behind them.
+--
+-- What is called in every run does not end with a call: LuaJIT gives up a trace with more
+-- than a few such calls.
 
 local ffi = require "ffi"
 local rows = require "stator.rows"
@@ -55,9 +58,10 @@ local function make_key(handle, fields)
       raise(("a key is made from a table of fields, not from a %s"):format(
         type(fields) == "table" and "row, key or handle" or type(fields)))
     end
-    for name, v in next, fields do behind[name] = info:check(name, v) end
+    info.take(fields, behind)
   end
-  return setmetatable({ [BEHIND] = behind }, handle.key_mt)
+  local key = setmetatable({ [BEHIND] = behind }, handle.key_mt)
+  return key
 end
 
 local function handle_of(key, operation)
@@ -72,7 +76,8 @@ end
 -- Writes the key for the host; gives its handle and size.
 local function encode(key, operation)
   local handle, behind = handle_of(key, operation)
-  return handle, handle.key.write(behind)
+  local size = handle.key.write(behind)
+  return handle, size
 end
 
 -- Handles ------------------------------------------------------------------------
@@ -88,7 +93,10 @@ local function open_handle(storage, entity)
   handles[index] = handle
   front = setmetatable({}, {
     __metatable = false,
-    __call = function(_, fields) return make_key(handle, fields) end,
+    __call = function(_, fields)
+      local key = make_key(handle, fields)
+      return key
+    end,
     __index = function(_, field)
       raise(("%s is a handle; call it with fields to make a key, then read %s")
         :format(name, tostring(field)))
@@ -111,14 +119,16 @@ end
 ---@param name string
 function M.view(name)
   check_name("state.view", name)
-  return open_handle("sys.View", name)
+  local handle = open_handle("sys.View", name)
+  return handle
 end
 
 --- The handle of a table: `local Article = state.record "restaurant.Article"`.
 ---@param name string
 function M.record(name)
   check_name("state.record", name)
-  return open_handle("sys.Record", name)
+  local handle = open_handle("sys.Record", name)
+  return handle
 end
 
 --- The handle of any storage: `state.storage "sys.WLog"`.
@@ -127,7 +137,8 @@ end
 function M.storage(name, entity)
   check_name("state.storage", name)
   if entity ~= nil then check_name("state.storage", entity) end
-  return open_handle(name, entity)
+  local handle = open_handle(name, entity)
+  return handle
 end
 
 -- Reading --------------------------------------------------------------------------
@@ -138,7 +149,8 @@ function M.get(key)
   local found = api.get(engine, handle.index, size)
   if found < 0 then rows.host_failed() end
   if found == 0 then return nil end
-  return rows.any(run.count - 1)
+  local row = rows.any(run.count - 1)
+  return row
 end
 
 local function shown(key)
@@ -213,19 +225,15 @@ function M.read(key, opts)
     local found = api.next(engine, index, cursor)
     if found < 0 then rows.host_failed() end
     if found == 0 then return nil end
-    local count = run.count
-    return rows.any(count - 2), rows.any(count - 1)
+    local found_key, row = rows.any(run.count - 2), rows.any(run.count - 1)
+    return found_key, row
   end
 end
 
 -- Intents ----------------------------------------------------------------------------
 
-local builder_mts = {} -- by type
-
 local function builder_metatable(info)
-  local mt = builder_mts[info]
-  if mt then return mt end
-  mt = {
+  return {
     __metatable = false,
     __index = function(self, name)
       local behind = rawget(self, BEHIND)
@@ -243,8 +251,6 @@ local function builder_metatable(info)
     end,
     __tostring = function() return "intent of " .. info.name end,
   }
-  builder_mts[info] = mt
-  return mt
 end
 
 local function fill_in(info, behind, fields)
@@ -253,7 +259,7 @@ local function fill_in(info, behind, fields)
     raise(("expected a table of fields, found a %s"):format(
       type(fields) == "table" and "row, key or handle" or type(fields)))
   end
-  for name, v in next, fields do behind[name] = info:check(name, v) end
+  info.take(fields, behind)
 end
 
 -- Registers the intent; its values are written by `finish`. They are checked first,
@@ -273,7 +279,8 @@ local function intend(key, operation, base, fields)
   local _, size = encode(key, operation)
   local intent = api.intent(engine, handle.index, size, slot)
   if intent < 0 then rows.host_failed() end
-  local front = setmetatable({ [BEHIND] = behind }, builder_metatable(info))
+  if not info.builder_mt then info.builder_mt = builder_metatable(info) end
+  local front = setmetatable({ [BEHIND] = behind }, info.builder_mt)
   pending[intent + 1] = { info, behind, front }
   pending_count = intent + 1
   return front
@@ -281,7 +288,8 @@ end
 
 --- Asks for a new row; set its fields on what this gives, or pass them.
 function M.new(key, fields)
-  return intend(key, "new", nil, fields)
+  local front = intend(key, "new", nil, fields)
+  return front
 end
 
 --- Asks for a change of `row`, which was read with this key in this run.
@@ -289,7 +297,8 @@ function M.update(key, row, fields)
   if type(row) ~= "table" or type(rawget(row, BEHIND)) ~= "number" then
     raise(("update: expected the row that was read, found a %s"):format(type(row)))
   end
-  return intend(key, "update", row, fields)
+  local front = intend(key, "update", row, fields)
+  return front
 end
 
 --- What `new` or `update` gave for this key in this run, or nil.
@@ -306,12 +315,15 @@ end
 
 --- Adds a row to the result: `state.result { Total = 5 }`.
 function M.result(fields)
-  return M.new(M.storage "sys.Result" {}, fields)
+  local front = intend(M.storage "sys.Result" {}, "new", nil, fields)
+  return front
 end
 
 --- Sets status and message of the reply.
 function M.response(status, message)
-  return M.new(M.storage "sys.Response" {}, { StatusCode = status, ErrorMessage = message })
+  local fields = { StatusCode = status, ErrorMessage = message }
+  local front = intend(M.storage "sys.Response" {}, "new", nil, fields)
+  return front
 end
 
 local LEVELS = { none = 0, error = 1, warning = 2, info = 3, verbose = 4, trace = 5 }
@@ -346,9 +358,12 @@ function engine_side.finish()
   end
 end
 
+-- As many may be kept until others take their places.
+local KEPT = 32
+
 --- Forgets the intents of the last run.
 function engine_side.begin()
-  for i = 1, pending_count do pending[i] = nil end
+  if pending_count > KEPT then pending = {} end
   pending_count = 0
 end
 
