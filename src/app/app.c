@@ -151,6 +151,22 @@ settle_partitions(stator_app *app, const stator_descriptor *descriptor,
 	return has ? STATOR_OK : write_partitions(app, err);
 }
 
+/* The store of a partition: with a log before the tree, or the tree alone. */
+static int
+choose_store(stator_partition *p, const char *path, bool read_only,
+	     stator_error *err)
+{
+	p->ops = &stator__store_log;
+	if (p->app->durability != STATOR_DURABILITY_STORE)
+		return STATOR_OK;
+	/* The data may have been written with another durability. */
+	if (read_only)
+		return STATOR_OK;
+	p->ops = &stator__store_lmdb;
+	return stator__store_has_log(path) ? stator__store_settle(path, err)
+					   : STATOR_OK;
+}
+
 static int
 open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
 	       stator_error *err)
@@ -165,8 +181,9 @@ open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
 
 	p->app = app;
 	p->index = i;
-	p->ops = &stator__store_lmdb;
-	code = p->ops->open(&p->store, path, &store, err);
+	code = choose_store(p, path, opts->read_only, err);
+	if (code == STATOR_OK)
+		code = p->ops->open(&p->store, path, &store, err);
 	free(path);
 	return code;
 }
