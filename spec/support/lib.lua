@@ -63,7 +63,8 @@ void stator__map_rollback(stator_map *);
 typedef struct stator_store stator_store;
 typedef struct stator_snapshot stator_snapshot;
 typedef struct stator_store_opts {
-  bool read_only; bool volatile_; size_t overlay_bytes; size_t segment_bytes; const void *files;
+  bool read_only; bool volatile_; size_t overlay_bytes; size_t segment_bytes;
+  uint32_t progress_ms; const void *files;
 } stator_store_opts;
 typedef struct stator_store_ops {
   const char *name;

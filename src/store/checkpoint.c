@@ -11,26 +11,33 @@
  */
 enum { PART_ENTRIES = 8192, PART_BYTES = 4 << 20 };
 
-static const char lsn_name[] = "\0lsn";
+static const char lsn_name[] = "\0lsn", until_name[] = "\0until";
 
-static stator_slice
-lsn_key(void)
+static int
+read_number(stator_snapshot *tree, const char *name, uint64_t *n,
+	    stator_error *err)
 {
-	return stator__slice(lsn_name, sizeof(lsn_name) - 1);
+	stator_slice key = stator__slice(name, 1 + strlen(name + 1)), value;
+	int code = stator__store_lmdb.get(tree, NULL, key, &value, err);
+
+	*n = 0;
+	if (code == STATOR_NONE)
+		return STATOR_OK;
+	if (code == STATOR_OK && value.size == 8)
+		*n = stator__be64(value.data);
+	return code;
 }
 
 int
 stator__tree_lsn(stator_snapshot *tree, uint64_t *lsn, stator_error *err)
 {
-	stator_slice value;
-	int code = stator__store_lmdb.get(tree, NULL, lsn_key(), &value, err);
+	return read_number(tree, lsn_name, lsn, err);
+}
 
-	*lsn = 0;
-	if (code == STATOR_NONE)
-		return STATOR_OK;
-	if (code == STATOR_OK && value.size == 8)
-		*lsn = stator__be64(value.data);
-	return code;
+int
+stator__tree_until(stator_snapshot *tree, uint64_t *lsn, stator_error *err)
+{
+	return read_number(tree, until_name, lsn, err);
 }
 
 static void
@@ -65,12 +72,14 @@ write_part(stator_tree_batch *batch, stator_overlay_cursor *at, size_t *count,
 }
 
 static int
-write_lsn(stator_tree_batch *batch, uint64_t lsn, stator_error *err)
+write_number(stator_tree_batch *batch, const char *name, uint64_t n,
+	     stator_error *err)
 {
+	stator_slice key = stator__slice(name, 1 + strlen(name + 1));
 	uint8_t bytes[8];
 
-	stator__be64_put(bytes, lsn);
-	return stator__tree_write(batch, lsn_key(), stator__slice(bytes, 8),
+	stator__be64_put(bytes, n);
+	return stator__tree_write(batch, key, stator__slice(bytes, 8),
 				  STATOR_CHANGE_PUT, err);
 }
 
@@ -84,8 +93,9 @@ run_part(const stator_checkpoint *c, stator_overlay_cursor *at, size_t *count,
 	if (code)
 		return code;
 	code = write_part(batch, at, count, err);
-	if (code == STATOR_OK && at->cell == NULL)
-		code = write_lsn(batch, c->lsn, err);
+	if (code == STATOR_OK)
+		code = write_number(batch, at->cell ? until_name : lsn_name,
+				    c->lsn, err);
 	if (code) {
 		stator__tree_abort(batch);
 		return code;

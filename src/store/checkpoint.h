@@ -9,6 +9,9 @@
 
 /* The LSN up to which a tree has all commits; 0 when it says nothing. */
 int stator__tree_lsn(stator_snapshot *tree, uint64_t *lsn, stator_error *err);
+/* The tree may have values of commits up to this LSN, and needs the log of
+ * them if it is above its own. */
+int stator__tree_until(stator_snapshot *tree, uint64_t *lsn, stator_error *err);
 /* Whether it is the key under which the tree keeps that. */
 static inline bool
 stator__tree_owns(stator_slice key)
@@ -30,7 +33,7 @@ typedef struct stator_checkpoint {
 
 /*
  * Writes all of the overlay, in order, in transactions of a bounded size; the
- * last one sets the LSN. If it ends early, the tree has some of the newer
+ * last one sets the LSN, those before it the LSN that the log must reach. If it ends early, the tree has some of the newer
  * values and still the old LSN: the log behind that LSN, put over it, makes
  * the same of it, since it says of each key what it is, and not what changes.
  */

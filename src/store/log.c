@@ -162,8 +162,9 @@ step_size(stator_log *log, size_t need)
 {
 	size_t size = log->size;
 
-	if (log->size < log->opts.segment_bytes)
-		log->size *= 2;
+	log->size = log->size < log->opts.segment_bytes / 2
+			    ? log->size * 2
+			    : log->opts.segment_bytes;
 	return size > need ? size : need;
 }
 
@@ -439,7 +440,7 @@ stator__log_append(stator_log *log, stator_buf *record, uint64_t lsn,
 		   stator_error *err)
 {
 	const stator_file_ops *f = files(log);
-	stator_error ignored;
+	stator_error ignored = {0};
 	size_t size = stator__record_size(record->size - STATOR_RECORD_HEADER);
 	size_t half = log->current.size / 2;
 	int code;
@@ -513,11 +514,31 @@ settle_end(stator_log *log, const stator_log_end *end)
 	return code;
 }
 
-typedef struct found_files {
-	stator_arena arena;
-	const char **names;
-	size_t count;
-} found_files;
+/* The data may have been written without syncs until now. */
+static int
+sync_segment(stator_log *log, uint64_t number)
+{
+	const stator_file_ops *f = files(log);
+	char *path = path_of(log, number);
+	int fd, code = f->open(f->ctx, path, O_RDWR, &fd);
+
+	if (code == 0) {
+		code = sync_file(log, fd);
+		f->close(f->ctx, fd);
+	}
+	free(path);
+	return code;
+}
+
+static int
+remove_left(stator_log *log, const char *name)
+{
+	char *path = stator__format("%s/%s", log->folder, name);
+	int code = files(log)->remove(files(log)->ctx, path);
+
+	free(path);
+	return code;
+}
 
 /*
  * All segments that are there are old ones: their last LSN is taken to be that
@@ -527,30 +548,27 @@ typedef struct found_files {
 static int
 adopt(stator_log *log, const stator_log_end *end)
 {
-	const stator_file_ops *f = files(log);
-	found_files found = {0};
-	int code = 0;
+	stator_arena arena = {0};
+	const char **names;
+	size_t count;
+	int code = stator__folder_read(&arena, log->folder, &names, &count);
 
-	stator__folder_read(&found.arena, log->folder, &found.names,
-			    &found.count);
-	for (size_t i = 0; i < found.count && !code; i++) {
-		const char *name = found.names[i];
+	for (size_t i = 0; i < count && !code; i++) {
 		unsigned long long number;
-		char *path;
 
-		if (sscanf(name, STATOR_LOG_NAME, &number) == 1) {
+		if (sscanf(names[i], STATOR_LOG_NAME, &number) == 1) {
 			STATOR_GROW(log->old, log->old_count, log->old_cap);
 			log->old[log->old_count++] = (segment){
 				.number = number, .last = end->last, .fd = -1};
-			continue;
+			code = sync_segment(log, number);
+		} else if (strncmp(names[i], "draft-", 6) == 0 ||
+			   strcmp(names[i], SPARE_NAME) == 0) {
+			code = remove_left(log, names[i]);
 		}
-		if (strncmp(name, "draft-", 6) && strcmp(name, SPARE_NAME))
-			continue;
-		path = stator__format("%s/%s", log->folder, name);
-		code = f->remove(f->ctx, path);
-		free(path);
 	}
-	stator__arena_free(&found.arena);
+	if (code == 0 && log->old_count)
+		code = sync_folder(log);
+	stator__arena_free(&arena);
 	return code;
 }
 

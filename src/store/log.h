@@ -30,6 +30,7 @@ typedef struct stator_record {
 	uint64_t offset;
 	uint64_t lsn;
 	stator_slice entries;
+	uint32_t segment, segments; /* which, from 1, of how many */
 } stator_record;
 
 typedef int (*stator_on_record)(void *ctx, const stator_record *record,
@@ -54,6 +55,26 @@ typedef struct stator_log_end {
 int stator__log_read(const char *folder, uint64_t after,
 		     stator_on_record on_record, void *ctx,
 		     stator_log_end *end, stator_error *err);
+/* What a log is made of, for people to look at. */
+typedef enum stator_log_kind {
+	STATOR_LOG_COMMIT,
+	STATOR_LOG_DAMAGED, /* no commit, and no free space */
+	STATOR_LOG_FREE	    /* what is behind the last commit of a segment */
+} stator_log_kind;
+
+typedef struct stator_log_part {
+	stator_log_kind kind;
+	const char *file; /* name in the folder */
+	uint64_t offset, size;
+	const stator_record *record; /* of a commit */
+	const char *why;	     /* it is damaged */
+} stator_log_part;
+
+typedef void (*stator_on_part)(void *ctx, const stator_log_part *part);
+
+/* Goes through all segments, damaged ones, too. IO: one cannot be read. */
+int stator__log_list(const char *folder, stator_on_part on_part, void *ctx,
+		     stator_error *err);
 /* Whether there are any segments. */
 bool stator__log_exists(const char *folder);
 

@@ -78,11 +78,13 @@ typedef struct reader {
 	const char *folder;
 	uint64_t after;
 	stator_on_record on_record;
+	stator_on_part on_part;
 	void *ctx;
 	stator_log_end *end;
 	stator_arena *arena;
 	/* The segment that is read. */
 	const char *name;
+	uint32_t segment, segments;
 	uint64_t number, salt;
 	stator_slice bytes;
 	uint64_t at;
@@ -164,6 +166,8 @@ record_at(const reader *r, uint64_t at, uint64_t least, stator_record *out)
 	out->file = r->name;
 	out->offset = at;
 	out->entries = stator__slice(p + STATOR_RECORD_HEADER, size);
+	out->segment = r->segment;
+	out->segments = r->segments;
 	return true;
 }
 
@@ -272,31 +276,134 @@ load_segment(reader *r, stator_error *err)
 	return code ? STATOR_IO : STATOR_OK;
 }
 
+/* Names are sorted, and all of one length: so are the numbers. */
+static int
+find_segments(reader *r, stator_arena *arena, const char ***out,
+	      stator_error *err)
+{
+	const char **names;
+	size_t count;
+	uint64_t number;
+	int code = stator__folder_read(arena, r->folder, &names, &count);
+
+	if (code && code != ENOENT)
+		return stator__fail(err, STATOR_IO, "%s: %s", r->folder,
+				    strerror(code));
+	for (size_t i = 0; i < count; i++)
+		if (segment_number(names[i], &number))
+			names[r->segments++] = names[i];
+	*out = names;
+	return STATOR_OK;
+}
+
+static int
+each_segment(reader *r, int (*visit)(reader *r, stator_error *err),
+	     stator_error *err)
+{
+	stator_arena names_arena = {0}, arena = {0};
+	const char **names = NULL;
+	int code = find_segments(r, &names_arena, &names, err);
+
+	r->arena = &arena;
+	for (uint32_t i = 0; i < r->segments && !code; i++) {
+		r->segment = i + 1;
+		r->name = names[i];
+		segment_number(r->name, &r->number);
+		code = load_segment(r, err);
+		if (code == STATOR_OK)
+			code = visit(r, err);
+		stator__arena_free(&arena);
+	}
+	stator__arena_free(&names_arena);
+	return code;
+}
+
+static int
+read_next(reader *r, stator_error *err)
+{
+	r->end->top = r->number;
+	return read_segment(r, err);
+}
+
 int
 stator__log_read(const char *folder, uint64_t after,
 		 stator_on_record on_record, void *ctx, stator_log_end *end,
 		 stator_error *err)
 {
-	stator_arena names_arena = {0}, arena = {0};
-	reader r = {.folder = folder, .after = after, .on_record = on_record,
-		    .ctx = ctx, .end = end, .arena = &arena};
-	const char **names;
-	size_t count;
-	int code = STATOR_OK;
+	reader r = {.folder = folder,
+		    .after = after,
+		    .on_record = on_record,
+		    .ctx = ctx,
+		    .end = end};
 
 	*end = (stator_log_end){0};
-	stator__folder_read(&names_arena, folder, &names, &count);
-	/* Names are sorted, and all of one length: so are the numbers. */
-	for (size_t i = 0; i < count && !code; i++) {
-		r.name = names[i];
-		if (!segment_number(r.name, &r.number))
-			continue;
-		end->top = r.number;
-		code = load_segment(&r, err);
-		if (code == STATOR_OK)
-			code = read_segment(&r, err);
-		stator__arena_free(&arena);
+	return each_segment(&r, read_next, err);
+}
+
+/* Looking at a log ------------------------------------------------------ */
+
+static void
+show(const reader *r, stator_log_kind kind, uint64_t from, uint64_t to,
+     const stator_record *rec, const char *why)
+{
+	const stator_log_part part = {kind, r->name, from, to - from, rec, why};
+
+	r->on_part(r->ctx, &part);
+}
+
+/* The next commit or stretch of damage; false at the end. */
+static bool
+list_part(reader *r)
+{
+	stator_record rec;
+	uint64_t end;
+
+	if (!record_at(r, r->at, 1, &rec)) {
+		if (!record_behind(r, r->at, &rec))
+			return false;
+		show(r, STATOR_LOG_DAMAGED, r->at, rec.offset, NULL,
+		     "no commit, but there is one behind it");
+		r->at = rec.offset;
+		return true;
 	}
-	stator__arena_free(&names_arena);
-	return code;
+	end = r->at + stator__record_size(rec.entries.size);
+	if (stator__record_sound(rec.entries))
+		show(r, STATOR_LOG_COMMIT, r->at, end, &rec, NULL);
+	else
+		show(r, STATOR_LOG_DAMAGED, r->at, end, NULL,
+		     "a commit whose entries do not end with it");
+	r->at = end;
+	return true;
+}
+
+/* Where the header is damaged, what it says of the salt may still be true. */
+static int
+list_segment(reader *r, stator_error *err)
+{
+	(void)err;
+	r->at = STATOR_LOG_HEADER;
+	if (!header_sound(r))
+		show(r, STATOR_LOG_DAMAGED, 0, STATOR_LOG_HEADER, NULL,
+		     "this is not the header of a segment");
+	if (r->bytes.size < STATOR_LOG_HEADER)
+		return STATOR_OK;
+	r->salt = stator__u64((const uint8_t *)r->bytes.data + 16);
+	while (list_part(r))
+		continue;
+	if (r->at < r->bytes.size)
+		show(r, STATOR_LOG_FREE, r->at, r->bytes.size, NULL, NULL);
+	return STATOR_OK;
+}
+
+int
+stator__log_list(const char *folder, stator_on_part on_part, void *ctx,
+		 stator_error *err)
+{
+	stator_log_end none = {0};
+	reader r = {.folder = folder,
+		    .on_part = on_part,
+		    .ctx = ctx,
+		    .end = &none};
+
+	return each_segment(&r, list_segment, err);
 }

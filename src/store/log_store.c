@@ -29,6 +29,8 @@
 enum { OVERLAY_BYTES = 64 << 20, SEGMENT_BYTES = 16 << 20 };
 /* At the end, this much is put into the tree; more is left to the log. */
 enum { CLOSE_BYTES = 16 << 20 };
+/* Between two lines about a recovery that takes long. */
+enum { PROGRESS_MS = 2000 };
 
 struct stator_store {
 	stator_store *tree; /* of LMDB's kind */
@@ -277,6 +279,7 @@ typedef struct recovery {
 	stator_overlay *into;
 	bool may_write; /* checkpoints on the way */
 	int64_t said_at;
+	bool said; /* that it takes long */
 	uint64_t commits, bytes;
 } recovery;
 
@@ -287,13 +290,35 @@ tell_progress(recovery *r, const stator_record *rec)
 
 	r->commits++;
 	r->bytes += rec->entries.size;
-	if (now - r->said_at < 2000000000)
+	if (now - r->said_at < r->store->opts.progress_ms * 1000000ll)
 		return;
 	r->said_at = now;
+	r->said = true;
 	stator__logf(STATOR_LOG_INFO, "recovery",
-		     "%s: %llu commits, %llu MB of the log read, at %s",
+		     "%s: %llu commits, %llu MB of the log read, in segment "
+		     "%u of %u",
 		     r->store->path, (unsigned long long)r->commits,
-		     (unsigned long long)(r->bytes >> 20), rec->file);
+		     (unsigned long long)(r->bytes >> 20), rec->segment,
+		     rec->segments);
+}
+
+/*
+ * Rationale: before the commit, not behind it. The last one of the log may not
+ * be on disk yet, and must not be in the tree by halves when the log loses it;
+ * those before it are, or it would not have been written.
+ */
+static int
+make_room(recovery *r, stator_error *err)
+{
+	stator_store *s = r->store;
+	int code;
+
+	if (!r->may_write || !is_full(s))
+		return STATOR_OK;
+	freeze(s);
+	code = run_checkpoint(s, err);
+	r->into = s->active;
+	return code;
 }
 
 static int
@@ -303,21 +328,20 @@ replay(void *ctx, const stator_record *rec, stator_error *err)
 	stator_store *s = r->store;
 	stator_slice entries = rec->entries;
 	stator_log_entry e;
+	int code = make_room(r, err);
 
+	if (code)
+		return code;
 	s->write_count = 0;
 	while (stator__record_next(&entries, &e))
 		add_write(s, e.key, e.value, e.change);
 	stator__overlay_write(r->into, s->writes, s->write_count);
 	tell_progress(r, rec);
-	if (!r->may_write)
-		return STATOR_OK;
-	s->stable = rec->lsn;
-	s->logged += rec->entries.size;
-	if (!is_full(s))
-		return STATOR_OK;
-	freeze(s);
-	r->into = s->active;
-	return run_checkpoint(s, err);
+	if (r->may_write) {
+		s->stable = rec->lsn;
+		s->logged += rec->entries.size;
+	}
+	return STATOR_OK;
 }
 
 static void
@@ -331,20 +355,52 @@ tell_end(const stator_store *s, const recovery *r, const stator_log_end *end)
 			     (unsigned long long)end->end,
 			     (unsigned long long)end->number);
 	if (r->commits)
-		stator__logf(STATOR_LOG_VERBOSE, "recovery",
-			     "%s: %llu commits from the log", s->path,
-			     (unsigned long long)r->commits);
+		stator__logf(r->said ? STATOR_LOG_INFO : STATOR_LOG_VERBOSE,
+			     "recovery", "%s: done: %llu commits from the log",
+			     s->path, (unsigned long long)r->commits);
+}
+
+/* What a tree says of its commits. */
+typedef struct tree_state {
+	uint64_t lsn, until;
+} tree_state;
+
+static int
+read_state(stator_snapshot *tree, tree_state *state, stator_error *err)
+{
+	int code = stator__tree_lsn(tree, &state->lsn, err);
+
+	return code ? code : stator__tree_until(tree, &state->until, err);
+}
+
+/* Reads all of the log that the tree does not have. */
+static int
+read_log(recovery *r, const tree_state *tree, stator_log_end *end,
+	 stator_error *err)
+{
+	int code = stator__log_read(r->store->path, tree->lsn, replay, r, end,
+				    err);
+
+	if (code || tree->until <= tree->lsn || tree->until <= end->last)
+		return code;
+	return stator__fail(err, STATOR_CORRUPT,
+			    "%s: the log ends with commit %llu, but data.mdb "
+			    "has parts of those up to %llu: segments are "
+			    "missing; bring the folder back from a backup, or "
+			    "see \"Damage\" in docs/storage.md",
+			    r->store->path, (unsigned long long)end->last,
+			    (unsigned long long)tree->until);
 }
 
 static int
-tree_lsn(stator_store *s, uint64_t *lsn, stator_error *err)
+look_at_tree(stator_store *s, tree_state *state, stator_error *err)
 {
 	stator_snapshot *tree;
 	int code = tree_ops->snapshot(s->tree, &tree, err);
 
 	if (code)
 		return code;
-	code = stator__tree_lsn(tree, lsn, err);
+	code = read_state(tree, state, err);
 	tree_ops->snapshot_end(tree);
 	return code;
 }
@@ -354,23 +410,23 @@ recover(stator_store *s, stator_error *err)
 {
 	const stator_log_opts opts = {s->opts.files, s->opts.segment_bytes,
 				      s->opts.volatile_, wake_keeper, s};
-	recovery r = {s, s->active, true, stator__monotonic_ns(), 0, 0};
+	recovery r = {.store = s,
+		      .into = s->active,
+		      .may_write = true,
+		      .said_at = stator__monotonic_ns()};
+	tree_state tree;
 	stator_log_end end;
-	uint64_t lsn;
-	int code = tree_lsn(s, &lsn, err);
+	int code = look_at_tree(s, &tree, err);
 
 	if (code)
 		return code;
-	s->stable = lsn;
-	code = stator__log_read(s->path, lsn, replay, &r, &end, err);
+	s->stable = tree.lsn;
+	code = read_log(&r, &tree, &end, err);
 	if (code)
 		return code;
 	tell_end(s, &r, &end);
 	code = stator__log_open(&s->log, s->path, &opts, &end, err);
-	if (code)
-		return code;
-	code = tree_lsn(s, &lsn, err);
-	if (code == STATOR_OK && end.last <= lsn)
+	if (code == STATOR_OK && stator__overlay_count(s->active) == 0)
 		stator__log_forget(s->log, end.last);
 	return code;
 }
@@ -451,6 +507,8 @@ new_store(const char *path, const stator_store_opts *opts)
 		s->opts.overlay_bytes = OVERLAY_BYTES;
 	if (s->opts.segment_bytes == 0)
 		s->opts.segment_bytes = SEGMENT_BYTES;
+	if (s->opts.progress_ms == 0)
+		s->opts.progress_ms = PROGRESS_MS;
 	if (s->opts.files == NULL)
 		s->opts.files = &stator__files;
 	pthread_mutex_init(&s->lock, NULL);
@@ -492,6 +550,25 @@ stator__store_has_log(const char *path)
 }
 
 int
+stator__store_tree(const char *path, uint64_t *lsn, uint64_t *until,
+		   stator_error *err)
+{
+	const stator_store_opts opts = {.read_only = true};
+	stator_store *s = new_store(path, &opts);
+	tree_state state;
+	int code = tree_ops->open(&s->tree, path, &opts, err);
+
+	if (code == STATOR_OK)
+		code = look_at_tree(s, &state, err);
+	if (code == STATOR_OK) {
+		*lsn = state.lsn;
+		*until = state.until;
+	}
+	free_store(s);
+	return code;
+}
+
+int
 stator__store_settle(const char *path, stator_error *err)
 {
 	const stator_store_opts opts = {0};
@@ -519,7 +596,7 @@ load(stator_snapshot *snap, stator_error *err)
 	enum { TRIES = 6 };
 	stator_store *s = snap->store;
 	stator_log_end end;
-	uint64_t lsn;
+	tree_state tree;
 	int code = STATOR_OK;
 
 	for (int i = 0; i < TRIES; i++) {
@@ -532,10 +609,9 @@ load(stator_snapshot *snap, stator_error *err)
 		stator__overlay_drop(snap->below);
 		r.into = snap->below = stator__overlay_new(&s->chunks);
 		if (code == STATOR_OK)
-			code = stator__tree_lsn(snap->tree, &lsn, err);
+			code = read_state(snap->tree, &tree, err);
 		if (code == STATOR_OK)
-			code = stator__log_read(s->path, lsn, replay, &r, &end,
-						err);
+			code = read_log(&r, &tree, &end, err);
 		if (code == STATOR_OK)
 			break;
 	}

@@ -15,6 +15,7 @@
  * Epochs: a view sees nodes and versions up to its epoch. What is younger than
  * the youngest view that is held is seen by none, and is changed in place.
  */
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -610,6 +611,7 @@ go_right(path *p, node *right)
 static node *
 descend(path *p, node *n, uint32_t at)
 {
+	assert(at < FAN);
 	p->parent = n;
 	p->at = at;
 	fetch(n->children[at]);

@@ -66,6 +66,7 @@ typedef struct stator_store_opts {
 	/* Of a store with a log; 0: the usual. */
 	size_t overlay_bytes; /* memory for what is not in the tree yet */
 	size_t segment_bytes; /* of the log */
+	uint32_t progress_ms; /* between two lines about a long recovery */
 	const struct stator_file_ops *files; /* NULL: the system's */
 } stator_store_opts;
 
@@ -112,6 +113,10 @@ extern const stator_store_ops stator__store_log;
 
 /* Whether the folder has commits that may be in a log only. */
 bool stator__store_has_log(const char *path);
+/* The commit up to which the folder's tree has all; and the one up to which
+ * it may have parts, if that is later. */
+int stator__store_tree(const char *path, uint64_t *lsn, uint64_t *until,
+		       stator_error *err);
 /* Puts all of them into the tree, so that it can be opened without a log. */
 int stator__store_settle(const char *path, stator_error *err);
 
