@@ -64,7 +64,7 @@ typedef struct stator_store stator_store;
 typedef struct stator_snapshot stator_snapshot;
 typedef struct stator_store_opts {
   bool read_only; bool volatile_; size_t overlay_bytes; size_t segment_bytes;
-  uint32_t progress_ms; const void *files;
+  size_t part_bytes; uint32_t progress_ms; const void *files;
 } stator_store_opts;
 typedef struct stator_store_ops {
   const char *name;

@@ -9,7 +9,7 @@
  * shares the disk: a small transaction keeps the log's next sync short, a
  * large one writes the upper pages of the tree less often.
  */
-enum { PART_ENTRIES = 8192, PART_BYTES = 4 << 20 };
+enum { PART_ENTRIES = 8192 };
 
 static const char lsn_name[] = "\0lsn", until_name[] = "\0until";
 
@@ -49,13 +49,13 @@ step(const stator_checkpoint *c, const char *name)
 
 /* Entries up to the size of a part; the cursor stands behind them. */
 static int
-write_part(stator_tree_batch *batch, stator_overlay_cursor *at, size_t *count,
-	   stator_error *err)
+write_part(stator_tree_batch *batch, stator_overlay_cursor *at, size_t most,
+	   size_t *count, stator_error *err)
 {
 	size_t bytes = 0, n = 0;
 	int code = STATOR_OK;
 
-	for (; at->cell && n < PART_ENTRIES && bytes < PART_BYTES && !code;
+	for (; at->cell && n < PART_ENTRIES && bytes < most && !code;
 	     stator__overlay_step(at, false), n++) {
 		stator_slice key = stator__cell_key(at->cell);
 		stator_slice value = stator__version_value(at->version);
@@ -92,7 +92,7 @@ run_part(const stator_checkpoint *c, stator_overlay_cursor *at, size_t *count,
 
 	if (code)
 		return code;
-	code = write_part(batch, at, count, err);
+	code = write_part(batch, at, c->part_bytes, count, err);
 	if (code == STATOR_OK)
 		code = write_number(batch, at->cell ? until_name : lsn_name,
 				    c->lsn, err);

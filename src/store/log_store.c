@@ -27,6 +27,7 @@
 #include "store/log.h"
 
 enum { OVERLAY_BYTES = 64 << 20, SEGMENT_BYTES = 16 << 20 };
+enum { PART_BYTES = 4 << 20 };
 /* At the end, this much is put into the tree; more is left to the log. */
 enum { CLOSE_BYTES = 16 << 20 };
 /* Between two lines about a recovery that takes long. */
@@ -100,8 +101,13 @@ on_progress(void *ctx, double done)
 static int
 run_checkpoint(stator_store *s, stator_error *err)
 {
-	const stator_checkpoint c = {s->tree,  s->below,     s->below_lsn,
-				     s->opts.files, on_progress, s};
+	const stator_checkpoint c = {.tree = s->tree,
+				     .overlay = s->below,
+				     .lsn = s->below_lsn,
+				     .part_bytes = s->opts.part_bytes,
+				     .files = s->opts.files,
+				     .on_progress = on_progress,
+				     .ctx = s};
 	int code = stator__checkpoint_run(&c, err);
 
 	pthread_mutex_lock(&s->lock);
@@ -507,6 +513,8 @@ new_store(const char *path, const stator_store_opts *opts)
 		s->opts.overlay_bytes = OVERLAY_BYTES;
 	if (s->opts.segment_bytes == 0)
 		s->opts.segment_bytes = SEGMENT_BYTES;
+	if (s->opts.part_bytes == 0)
+		s->opts.part_bytes = PART_BYTES;
 	if (s->opts.progress_ms == 0)
 		s->opts.progress_ms = PROGRESS_MS;
 	if (s->opts.files == NULL)
