@@ -11,7 +11,9 @@ local function open(path, options)
   options = options or {}
   local store, err = ffi.new "stator_store *[1]", ffi.new "stator_error"
   local code = (options.ops or ops).open(store, path, ffi.new("stator_store_opts",
-    options.read_only or false, true, options.overlay or 0, options.segment or 0), err)
+    { read_only = options.read_only or false, volatile_ = true, overlay_bytes = options.overlay or 0,
+      segment_bytes = options.segment or 0,
+      part_bytes = options.part or 0 }), err)
   if code ~= 0 then return nil, lib.message(err), code end
   return store[0]
 end
@@ -106,7 +108,7 @@ end
 -- Builds the fixture and runs it in a fresh folder: its last line.
 local function try(name, arguments, flags, sources)
   local code, out, err = stator.shell(("%s %s"):format(build(name, flags, sources),
-    arguments:gsub("FOLDER", (stator.folder():gsub("%%", "%%%%")))))
+    arguments:gsub("FOLDER", (stator.folder(true):gsub("%%", "%%%%")))))
   assert.equal(0, code, ("%s %s\n%s%s"):format(name, arguments, out, err))
   return out:match "([^\n]*)\n$"
 end
@@ -132,6 +134,29 @@ local READER = [[
     ops.snapshot_end(snap[0])
   end
   ops.close(store[0])]]
+
+-- Runs Lua in a process of its own, for what it says and how much memory it takes.
+local function in_process(script, ...)
+  local path = stator.folder() .. "/script.lua"
+  stator.write(path, [[
+    package.path = "spec/?.lua;" .. package.path
+    local ffi, lib = require "ffi", require "support.lib"
+    local C, ops, err = lib.C, lib.C.stator__store_log, ffi.new "stator_error"
+    local function open(options)
+      local store = ffi.new "stator_store *[1]"
+      options.volatile_ = true
+      assert(ops.open(store, arg[1], ffi.new("stator_store_opts", options), err) == 0,
+        lib.message(err))
+      return store[0]
+    end
+  ]] .. script)
+  local words = {}
+  for i, word in ipairs { ... } do words[i] = stator.quote(word) end
+  local code, out, errors = stator.shell(("STATOR_BUILD=%s luajit %s %s"):format(
+    os.getenv "STATOR_BUILD" or "build", path, table.concat(words, " ")))
+  assert.equal(0, code, errors)
+  return out, errors
+end
 
 describe("the checksum", function()
   it("is CRC-32C, with and without the processor's help", function()
@@ -211,6 +236,68 @@ describe("a log", function()
     -- At the front of the log it is the tree that stands before.
     copy = image(path)
     assert.is_truthy(open(copy))
+  end)
+
+  it("is refused when the tree has parts of commits that it does not have", function()
+    local copy, file = three_commits()
+    local lmdb = C.stator__store_lmdb
+    local tree = open(copy, { ops = lmdb })
+    assert.is_true(commit(tree, { ["\0until"] = ("\0"):rep(7) .. "\5" }, lmdb))
+    lmdb.close(tree)
+    local store, message, code = open(copy)
+    assert.is_nil(store)
+    assert.equal(-21, code)
+    assert.matches("the log ends with commit 3, but data.mdb has parts of those up to 5", message)
+    os.remove(file)
+    store, message = open(copy)
+    assert.is_nil(store)
+    assert.matches("the log ends with commit 0", message, 1, true)
+  end)
+
+  it("goes on from before its damage when it is cut there", function()
+    local copy, file, starts, want = three_commits()
+    local text = stator.read(file)
+    stator.write(file, text:sub(1, starts[2] + 20) .. "?" .. text:sub(starts[2] + 22))
+    local _, message = open(copy)
+    assert.matches("damaged at byte " .. starts[2], message)
+    stator.shell(("truncate -s %d %s"):format(starts[2], file))
+    local store = open(copy)
+    assert.same(want[1], rows(store))
+    assert.is_true(commit(store, { z = "new" }))
+    ops.close(store)
+  end)
+
+  it("says how far it is when reading it takes long", function()
+    local path = stator.folder() .. "/p"
+    local store = open(path, { segment = 4096 })
+    for i = 1, 500 do assert.is_true(commit(store, { ["k" .. i % 50] = ("v"):rep(1000) .. i })) end
+    local copy = image(path)
+    ops.close(store)
+    local _, said = in_process("ops.close(open { progress_ms = 1 })", copy)
+    assert.matches("recovery: %S+: %d+ commits, 0 MB of the log read, in segment %d+ of %d+\n", said)
+    assert.matches("recovery: %S+: done: 500 commits from the log\n", said)
+  end)
+
+  it("keeps to the memory that it was given", function()
+    local out = in_process([[
+      local store, map, most = open { overlay_bytes = 4e6, segment_bytes = 1e6,
+        part_bytes = 1.6e6 }, C.stator__map_new(), 0
+      for i = 1, 1500 do
+        for j = 1, 40 do
+          C.stator__map_write(map, lib.slice(("%08d"):format((i * 40 + j) * 7919 % 99999989)),
+            lib.slice(("v"):rep(1000)), 1)
+        end
+        assert(ops.commit(store, map, err) == 0)
+        C.stator__map_clear(map)
+        if i % 20 == 0 then
+          local used = io.open "/proc/self/status":read "*a":match "RssAnon:%s+(%d+)"
+          most = math.max(most, tonumber(used))
+        end
+      end
+      ops.close(store)
+      print(most)]], stator.folder() .. "/p")
+    -- Two overlays and a half, Lua, and what it is to be a process; of 60 MB written.
+    assert.is_true(tonumber(out) < (stator.sanitized and 1e6 or 24000), out)
   end)
 
   it("takes up its end once more behind a crash, and goes on", function()

@@ -174,3 +174,55 @@ for name, each in pairs(KINDS) do
     end)
   end)
 end
+
+describe("the store \"log\" with many keys #model seed " .. SEED, function()
+  after_each(stator.clean)
+
+  -- Long common beginnings, and keys that begin as others end.
+  local BEGINNINGS = { "", "a", ("same"):rep(5), ("same"):rep(5) .. "\0", ("same"):rep(9), "\255\255" }
+
+  local function any_key()
+    local length = math.random(3)
+    return "k" .. BEGINNINGS[math.random(#BEGINNINGS)]
+      .. (tostring(math.random(10 ^ (length + 1))):gsub("9", math.random(2) == 1 and "\0" or "\255"))
+  end
+
+  local function copy_of(model)
+    local copy = {}
+    for key, value in pairs(model) do copy[key] = value end
+    return copy
+  end
+
+  it("holds what a plain table holds, and shows each snapshot what it held then", function()
+    math.randomseed(SEED)
+    kind = { ops = C.stator__store_log }
+    local s, model, held = open(stator.folder()), {}, {}
+    for round = 1, 60 do
+      for _ = 1, 400 do
+        local key = any_key()
+        local value = math.random(5) > 1 and ("v"):rep(math.random(0, 9)) .. round or nil
+        write(s, key, value)
+        model[key] = value
+      end
+      commit(s)
+      if round % 10 == 0 then
+        local snapshot = ffi.new "stator_snapshot *[1]"
+        assert.equal(0, s.ops.snapshot(s.store, snapshot, ffi.new "stator_error"))
+        held[#held + 1] = { ops = s.ops, snapshot = snapshot[0], model = copy_of(model) }
+      end
+    end
+    for _, then_ in ipairs(held) do
+      for _ = 1, 6 do
+        local low, high, reverse = any_key(), any_key(), math.random(2) == 1
+        assert.same(model_range(then_.model, low, high, reverse), range(then_, low, high, reverse))
+      end
+      assert.same(model_range(then_.model, "", "", false), range(then_, "", "", false))
+      for _ = 1, 300 do
+        local key = any_key()
+        assert.equal(then_.model[key], (get(then_, key)))
+      end
+      s.ops.snapshot_end(then_.snapshot)
+    end
+    close(s)
+  end)
+end)

@@ -46,10 +46,11 @@ end
 
 local folders = {}
 
---- A folder that `M.clean` removes.
-function M.folder()
+--- A folder that `M.clean` removes; in memory, for what syncs often, if there is such a place.
+function M.folder(in_memory)
   local path = os.tmpname()
   os.remove(path)
+  if in_memory and os.execute "test -w /dev/shm" == 0 then path = "/dev/shm/" .. path:match "[^/]+$" end
   os.execute("mkdir -p " .. quote(path))
   folders[#folders + 1] = path
   return path

@@ -7,9 +7,10 @@
 /*
  * Rationale: LMDB writes and syncs a transaction's pages at once, and the log
  * shares the disk: a small transaction keeps the log's next sync short, a
- * large one writes the upper pages of the tree less often.
+ * large one writes the upper pages of the tree less often. Until then it has
+ * the pages in memory: of rows that are far apart, one for each.
  */
-enum { PART_ENTRIES = 8192 };
+enum { PAGE = 4096 };
 
 static const char lsn_name[] = "\0lsn", until_name[] = "\0until";
 
@@ -55,7 +56,7 @@ write_part(stator_tree_batch *batch, stator_overlay_cursor *at, size_t most,
 	size_t bytes = 0, n = 0;
 	int code = STATOR_OK;
 
-	for (; at->cell && n < PART_ENTRIES && bytes < most && !code;
+	for (; at->cell && bytes < most && !code;
 	     stator__overlay_step(at, false), n++) {
 		stator_slice key = stator__cell_key(at->cell);
 		stator_slice value = stator__version_value(at->version);
@@ -65,7 +66,7 @@ write_part(stator_tree_batch *batch, stator_overlay_cursor *at, size_t most,
 						  ? STATOR_CHANGE_DELETE
 						  : STATOR_CHANGE_PUT,
 					  err);
-		bytes += key.size + value.size;
+		bytes += key.size + value.size + PAGE;
 	}
 	*count += n;
 	return code;

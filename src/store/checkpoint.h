@@ -26,7 +26,7 @@ typedef struct stator_checkpoint {
 	stator_store *tree;
 	stator_overlay *overlay; /* nobody writes it any more */
 	uint64_t lsn;		 /* of its last commit */
-	size_t part_bytes;	 /* to one transaction */
+	size_t part_bytes;	 /* memory for one transaction */
 	const stator_file_ops *files;
 	stator_on_progress on_progress; /* or NULL */
 	void *ctx;

@@ -27,7 +27,7 @@
 #include "store/log.h"
 
 enum { OVERLAY_BYTES = 64 << 20, SEGMENT_BYTES = 16 << 20 };
-enum { PART_BYTES = 4 << 20 };
+enum { PART_BYTES = 32 << 20 };
 /* At the end, this much is put into the tree; more is left to the log. */
 enum { CLOSE_BYTES = 16 << 20 };
 /* Between two lines about a recovery that takes long. */

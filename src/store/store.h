@@ -66,7 +66,7 @@ typedef struct stator_store_opts {
 	/* Of a store with a log; 0: the usual. */
 	size_t overlay_bytes; /* memory for what is not in the tree yet */
 	size_t segment_bytes; /* of the log */
-	size_t part_bytes;    /* of a checkpoint, to one transaction */
+	size_t part_bytes;    /* memory for a part of a checkpoint */
 	uint32_t progress_ms; /* between two lines about a long recovery */
 	const struct stator_file_ops *files; /* NULL: the system's */
 } stator_store_opts;
