@@ -11,9 +11,8 @@ local function open(path, options)
   options = options or {}
   local store, err = ffi.new "stator_store *[1]", ffi.new "stator_error"
   local code = (options.ops or ops).open(store, path, ffi.new("stator_store_opts",
-    { read_only = options.read_only or false, volatile_ = true, overlay_bytes = options.overlay or 0,
-      segment_bytes = options.segment or 0,
-      part_bytes = options.part or 0 }), err)
+    { read_only = options.read_only or false, volatile_ = true,
+      overlay_bytes = options.overlay or 0, segment_bytes = options.segment or 0 }), err)
   if code ~= 0 then return nil, lib.message(err), code end
   return store[0]
 end
@@ -202,6 +201,25 @@ describe("a log", function()
     end
   end)
 
+  it("ends with its last whole commit when it is cut short, at whatever byte", function()
+    local copy, file, starts, want = three_commits()
+    local text = stator.read(file)
+    want[0] = {}
+    for cut = 0, starts[3] - 1 do
+      local found, message, code = rows_with(copy, file, text:sub(1, cut))
+      local whole = cut < starts[2] and 0 or 1
+      -- The last bytes of a record may be no more than what fills it up.
+      if not text:sub(cut + 1, starts[whole + 2]):find "[^%z]" then whole = whole + 1 end
+      if found then
+        assert.same(want[whole], found)
+      else
+        assert.is_true(cut < 64)
+        assert.matches("damaged at byte 0: this is not the header of a segment", message)
+        assert.equal(-21, code)
+      end
+    end
+  end)
+
   it("is refused, with file and byte, when a bit of it has changed", function()
     local copy, file, starts = three_commits()
     local text = stator.read(file)
@@ -270,18 +288,20 @@ describe("a log", function()
   it("says how far it is when reading it takes long", function()
     local path = stator.folder() .. "/p"
     local store = open(path, { segment = 4096 })
-    for i = 1, 500 do assert.is_true(commit(store, { ["k" .. i % 50] = ("v"):rep(1000) .. i })) end
+    local value = ("v"):rep(1000)
+    for i = 1, 500 do assert.is_true(commit(store, { ["k" .. i % 50] = value .. i })) end
     local copy = image(path)
     ops.close(store)
     local _, said = in_process("ops.close(open { progress_ms = 1 })", copy)
-    assert.matches("recovery: %S+: %d+ commits, 0 MB of the log read, in segment %d+ of %d+\n", said)
+    assert.matches("recovery: %S+: %d+ commits, 0 MB of the log read, in segment %d+ of %d+\n",
+      said)
     assert.matches("recovery: %S+: done: 500 commits from the log\n", said)
   end)
 
   it("keeps to the memory that it was given", function()
     local out = in_process([[
-      local store, map, most = open { overlay_bytes = 4e6, segment_bytes = 1e6,
-        part_bytes = 1.6e6 }, C.stator__map_new(), 0
+      local store = open { overlay_bytes = 4e6, segment_bytes = 1e6, part_bytes = 1.6e6 }
+      local map, most = C.stator__map_new(), 0
       for i = 1, 1500 do
         for j = 1, 40 do
           C.stator__map_write(map, lib.slice(("%08d"):format((i * 40 + j) * 7919 % 99999989)),
@@ -313,6 +333,25 @@ describe("a log", function()
       path = copy
     end
     assert.same(want, rows(open(path)))
+  end)
+
+  it("does not grow with each start behind a crash", function()
+    local path = stator.folder() .. "/p"
+    for round = 1, 32 do
+      local store = open(path)
+      assert.is_true(commit(store, { n = tostring(round) }))
+      local copy = image(path)
+      ops.close(store)
+      path = copy
+    end
+    assert.equal(32, #segments(path))
+    local store, waits = open(path), 0
+    while #segments(path) > 0 and waits < 500 do
+      waits = waits + 1
+      stator.shell "sleep 0.01"
+    end
+    assert.same({ 0, "n=32" }, { #segments(path), rows(store)[1] })
+    ops.close(store)
   end)
 
   it("is read, and left as it is, by who only reads", function()

@@ -50,7 +50,9 @@ local folders = {}
 function M.folder(in_memory)
   local path = os.tmpname()
   os.remove(path)
-  if in_memory and os.execute "test -w /dev/shm" == 0 then path = "/dev/shm/" .. path:match "[^/]+$" end
+  if in_memory and os.execute "test -w /dev/shm" == 0 then
+    path = "/dev/shm/" .. path:match "[^/]+$"
+  end
   os.execute("mkdir -p " .. quote(path))
   folders[#folders + 1] = path
   return path

@@ -44,6 +44,7 @@ typedef struct stator_log_end {
 	uint64_t number;      /* of the segment; 0: none */
 	uint64_t offset, end; /* of that record */
 	uint64_t top;	      /* the largest number of a segment */
+	uint32_t segments;
 	bool torn;	      /* bytes behind the end are no record */
 } stator_log_end;
 

@@ -335,9 +335,12 @@ stator__log_read(const char *folder, uint64_t after,
 		    .on_record = on_record,
 		    .ctx = ctx,
 		    .end = end};
+	int code;
 
 	*end = (stator_log_end){0};
-	return each_segment(&r, read_next, err);
+	code = each_segment(&r, read_next, err);
+	end->segments = r.segments;
+	return code;
 }
 
 /* Looking at a log ------------------------------------------------------ */

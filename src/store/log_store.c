@@ -32,6 +32,8 @@ enum { PART_BYTES = 32 << 20 };
 enum { CLOSE_BYTES = 16 << 20 };
 /* Between two lines about a recovery that takes long. */
 enum { PROGRESS_MS = 2000 };
+/* Each start begins a segment: with so many, there is a checkpoint at once. */
+enum { SEGMENTS_MANY = 32 };
 
 struct stator_store {
 	stator_store *tree; /* of LMDB's kind */
@@ -432,9 +434,13 @@ recover(stator_store *s, stator_error *err)
 		return code;
 	tell_end(s, &r, &end);
 	code = stator__log_open(&s->log, s->path, &opts, &end, err);
-	if (code == STATOR_OK && stator__overlay_count(s->active) == 0)
+	if (code)
+		return code;
+	if (stator__overlay_count(s->active) == 0)
 		stator__log_forget(s->log, end.last);
-	return code;
+	else if (end.segments >= SEGMENTS_MANY)
+		freeze(s);
+	return STATOR_OK;
 }
 
 /* Opening and closing --------------------------------------------------- */
