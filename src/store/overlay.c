@@ -15,7 +15,6 @@
  * Epochs: a view sees nodes and versions up to its epoch. What is younger than
  * the youngest view that is held is seen by none, and is changed in place.
  */
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -611,14 +610,11 @@ go_right(path *p, node *right)
 static node *
 descend(path *p, node *n, uint32_t at)
 {
-	assert(at < FAN);
 	p->parent = n;
 	p->at = at;
 	fetch(n->children[at]);
-	if (at > 0)
-		p->low = n->keys[at];
-	if (at + 1 < n->count)
-		p->high = n->keys[at + 1];
+	p->low = at ? n->keys[at] : p->low;
+	p->high = at + 1 < n->count ? n->keys[at + 1] : p->high;
 	return n->children[at];
 }
 
