@@ -227,9 +227,10 @@ static int
 sync_folders(const stator_app *app, const char *data, stator_error *err)
 {
 	char *above = stator__format("%s/..", data);
-	bool synced = sync_folder(above) && sync_folder(data) &&
-		      sync_folder(app->data);
+	bool synced = sync_folder(data) && sync_folder(app->data);
 
+	/* It may be somebody else's, and not to be opened. */
+	sync_folder(above);
 	free(above);
 	for (uint32_t i = 0; i < app->partition_count && synced; i++) {
 		char *path = stator__app_partition_folder(app, i);
