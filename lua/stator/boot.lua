@@ -2,9 +2,15 @@
 -- modules, and the function that runs an extension.
 
 local ffi = require "ffi"
+-- The real one: methods of strings are those of the environment, which have limits.
+local format = string.format
 
 local COMMAND = 1
-local EXTENSION_FAILED, TIME_LIMIT, MEMORY_LIMIT, BYTES_LIMIT = -5, -10, -11, -14
+local EXTENSION_FAILED, MEMORY_LIMIT = -5, -11
+local CODES = { nesting = -26, coroutines = -28 }
+
+-- The codes of limits: TIME_LIMIT to BYTES_LIMIT, BYTES_READ_LIMIT to HANDLES_LIMIT.
+local function is_limit(code) return code <= -10 and code >= -14 or code <= -24 and code >= -29 end
 
 -- The error that was raised last by the host, to tell its code from its text.
 local raised_text, raised_code
@@ -20,12 +26,12 @@ local function position(paths)
     local info = debug.getinfo(level, "Sl")
     if not info then break end
     if paths[info.source] and info.currentline > 0 then
-      return ("%s:%d: "):format(info.short_src, info.currentline)
+      return format("%s:%d: ", info.short_src, info.currentline)
     end
   end
   if not running then return "" end
   local info = debug.getinfo(running, "S")
-  return ("%s:%d: "):format(info.short_src, info.linedefined)
+  return format("%s:%d: ", info.short_src, info.linedefined)
 end
 
 local function make_raise(paths)
@@ -33,11 +39,26 @@ local function make_raise(paths)
     raised_text = position(paths) .. message
     raised_code = code or EXTENSION_FAILED
     -- A limit ends the run, whoever catches this: its line is kept.
-    if raised_code <= TIME_LIMIT and raised_code >= BYTES_LIMIT and not breach_text then
+    if is_limit(raised_code) and not breach_text then
       breach_code, breach_text = raised_code, raised_text
     end
     error(raised_text, 0)
   end
+end
+
+-- What the sandbox needs to keep its limits.
+local function make_limits(limits, raise)
+  function limits.exceeded(name, what)
+    raise(format("limit of %d %s exceeded", limits[name], what), CODES[name])
+  end
+  function limits.overflow(message)
+    if breach_text or type(message) ~= "string" then return end
+    local place = message:match "^(.-)stack overflow"
+    if not place or place ~= "" and not place:find ":%d+: $" then return end
+    breach_code = CODES.nesting
+    breach_text = place .. "the limit of the Lua stack is exceeded: calls are nested too deep"
+  end
+  return limits
 end
 
 -- `require` of a package: its own modules, and stator.state.
@@ -150,7 +171,7 @@ local function open_fuel(api, engine, numbers)
   return fuel.loader(burn), function(env) fuel.limit(env, burn, charge) end
 end
 
-return function(cdef, engine, run, api, package, modules, extensions, fuel)
+return function(cdef, engine, run, api, package, modules, extensions, limits, fuel)
   ffi.cdef(cdef)
   engine = ffi.cast("lua_engine *", engine)
   run = ffi.cast("lua_run *", run)
@@ -169,8 +190,8 @@ return function(cdef, engine, run, api, package, modules, extensions, fuel)
   state.open(run, api, engine, raise)
 
   local env, begin
-  local compile, limit = load_text, nil
-  if fuel then compile, limit = open_fuel(api, engine, numbers) end
+  local compile, put_fuel = load_text, nil
+  if fuel then compile, put_fuel = open_fuel(api, engine, numbers) end
   local function load_module(name)
     local m = modules[name]
     return compile(m.text, "@" .. m.path, env)
@@ -183,7 +204,8 @@ return function(cdef, engine, run, api, package, modules, extensions, fuel)
     __metatable = false,
   })
   local require_module = make_require(modules, load_module, frozen_state)
-  env, begin = require("stator.sandbox").new(require_module, compile, limit)
+  env, begin = require("stator.sandbox").new(require_module, compile,
+    make_limits(limits, raise), put_fuel)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)
@@ -204,9 +226,11 @@ return function(cdef, engine, run, api, package, modules, extensions, fuel)
     raised_text, breach_text = nil, nil
     running = functions[index].f
     local ok, message = pcall(call, functions[index])
+    if not ok then limits.overflow(message) end
     if breach_text then
+      local code, text = breach_code, breach_text
       pcall(state.finish)
-      return breach_code, breach_text
+      return code, text
     end
     if ok then return nil end
     local text = error_text(message)

@@ -52,23 +52,25 @@ local function plain_setmetatable(t, mt)
 end
 
 -- LuaJIT does not count how deep C functions and Lua functions call each other, and
--- the C stack would end before the Lua stack does. These count.
-local NESTED_MOST = 150
-local depth = 0
+-- the C stack would end before the Lua stack does. These count; `limits.overflow` is
+-- told of what LuaJIT itself finds too deep, also when the author catches that.
+local limits
+local depth, coroutines = 0, 0
 
 local function leave(...)
   depth = depth - 1
   return ...
 end
 
-local function restore(before, ...)
+local function restore(before, ok, message, ...)
   depth = before
-  return ...
+  if not ok then limits.overflow(message) end
+  return ok, message, ...
 end
 
 local function nested(f)
   return function(...)
-    if depth >= NESTED_MOST then error("stack overflow: calls are nested too deep", 2) end
+    if depth >= limits.nesting then limits.exceeded("nesting", "nested calls") end
     depth = depth + 1
     return leave(f(...))
   end
@@ -76,6 +78,14 @@ end
 
 local function catching(f)
   return function(...) return restore(depth, f(...)) end
+end
+
+local function counted(f)
+  return function(...)
+    if coroutines >= limits.coroutines then limits.exceeded("coroutines", "coroutines") end
+    coroutines = coroutines + 1
+    return f(...)
+  end
 end
 
 -- LuaJIT's own does not take the large integers that rows may have for %d.
@@ -125,10 +135,13 @@ local function random_functions()
 end
 
 --- The environment of a package; `require_module` is its `require`, `compile(text, name,
---- env)` its `load`, and `limit(env)`, if there is one, changes functions of it.
+--- env)` its `load`, and `fuel(env)`, if there is one, changes functions of it.
+--- `run_limits` has the numbers `nesting` and `coroutines`, what to do when one of them is
+--- `exceeded(name, what)`, and what to do with an `overflow(message)`.
 --- Also gives the function that begins a run, with the seed of math.random.
-function M.new(require_module, compile, limit)
+function M.new(require_module, compile, run_limits, fuel)
   local env = {}
+  limits = run_limits
   for _, name in ipairs(BASE) do env[name] = _G[name] end
   for name, functions in pairs(LIBRARIES) do
     local real = {}
@@ -138,7 +151,8 @@ function M.new(require_module, compile, limit)
   local random, seed = random_functions()
   env.pcall, env.xpcall = catching(pcall), catching(xpcall)
   env.coroutine.resume = catching(nested(coroutine.resume))
-  env.coroutine.wrap = function(f) return nested(coroutine.wrap(f)) end
+  env.coroutine.create = counted(coroutine.create)
+  env.coroutine.wrap = counted(function(f) return nested(coroutine.wrap(f)) end)
   env.string.gsub = nested(string.gsub)
   env.math.random = random
   env.math.randomseed = seed
@@ -166,7 +180,7 @@ function M.new(require_module, compile, limit)
   env.load = text_loader(env, compile)
   env.loadstring = env.load
   env.require = require_module
-  if limit then limit(env) end
+  if fuel then fuel(env) end
   local strings = env.string
   for name in pairs(LIBRARIES) do env[name] = frozen(name, env[name]) end
   local string_mt = getmetatable ""
@@ -180,7 +194,7 @@ function M.new(require_module, compile, limit)
     end,
     __metatable = false,
   }), function(n)
-    depth = 0
+    depth, coroutines = 0, 0
     seed(n)
   end
 end

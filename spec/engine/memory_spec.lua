@@ -28,10 +28,11 @@ function M.Fill() end
 function M.Project() end
 ]]
 
-local function image_of(module, megabytes, more)
+local function image_of(module, megabytes, more, limits)
   local files = { ["descriptor.json"] = ('{ "engines": { "query": 1 }, "limits": '
-    .. '{ "memoryMB": %d, "breaches": 1000000, "timeMs": '
-    .. '{ "command": 60000, "query": 60000, "projector": 60000 } } }'):format(megabytes or 8) }
+    .. '{ "memoryMB": %d, %s "breaches": 1000000, "timeMs": '
+    .. '{ "command": 60000, "query": 60000, "projector": 60000 } } }'):format(megabytes or 8,
+    limits and limits .. "," or "") }
   for path, text in pairs(more or {}) do files[path] = text end
   return stator.shop(SCHEMA, MODULE .. module, files)
 end
@@ -192,6 +193,23 @@ describe("the memory limit", function()
     assert.matches("^shop%.Do: ", message)
     assert.matches("shop/shop%.lua:%d+: ", message)
   end)
+
+  local LINES = {
+    ["what is compiled"] = { 3, "local t = {}\nfor i = 1, 1e9 do\nt[i] = {} end" },
+    ["what is not"] = { 3, "local t = {}\nfor i = 1, 1e9 do\nt[#t + 1] = function() end\nend" },
+    ["a function of a library"] = { 2, "local s = ('x'):rep(1e6)\ns = s:rep(100)\nreturn s" },
+    ["a coroutine, by who resumed it"] = { 4, "local co = coroutine.wrap(function()\n"
+      .. "local s = ('x'):rep(1e6) s = s:rep(100) return s end)\n\nco()" },
+  }
+  for what, l in pairs(LINES) do
+    it("names the line of " .. what, function()
+      local image = image_of("function M.Do()\n" .. l[2] .. "\nend",
+        8, nil, '"stringBytes": 1000000000')
+      local message = stator.try(image, { request(1) })[1].error.message
+      local line = message:match "shop/shop%.lua:(%d+): "
+      assert.near(9 + l[1], tonumber(line), what == "what is compiled" and 1 or 0, message)
+    end)
+  end
 
   it("holds for queries, whose open iterators are closed", function()
     local image = image_of [[

@@ -108,6 +108,16 @@ read_u64(reader *r, const char *path, const stator_json *value, void *to)
 		*(uint64_t *)to = (uint64_t)n;
 }
 
+/* More than this is more than the stack of C is made for. */
+static void
+read_nesting(reader *r, const char *path, const stator_json *value, void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, 150, &n))
+		*(uint32_t *)to = (uint32_t)n;
+}
+
 static void
 read_megabytes(reader *r, const char *path, const stator_json *value, void *to)
 {
@@ -179,15 +189,20 @@ static void
 read_limits(reader *r, const char *path, const stator_json *value, void *to)
 {
 	stator_limits *limits = to;
-	uint32_t unused;
 	const member members[] = {
 		{"memoryMB", read_megabytes, &limits->memory},
 		{"timeMs", read_times, limits},
 		{"intents", read_u32, &limits->intents},
 		{"rowsRead", read_u64, &limits->rows},
+		{"bytesRead", read_u64, &limits->bytes_read},
 		{"bytesReturned", read_u64, &limits->bytes},
-		{"breaches", read_u32, &unused},
-		{"quarantineMs", read_u32, &unused},
+		{"stringBytes", read_u64, &limits->string},
+		{"logLines", read_u32, &limits->log_lines},
+		{"nesting", read_nesting, &limits->nesting},
+		{"coroutines", read_u32, &limits->coroutines},
+		{"handles", read_u32, &limits->handles},
+		{"breaches", read_u32, &limits->breaches},
+		{"quarantineMs", read_u32, &limits->quarantine_ms},
 	};
 
 	read_object(r, path, value, members, STATOR_COUNT(members));
@@ -335,7 +350,15 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		.limits = {.memory = 64u << 20,
 			   .intents = 1000,
 			   .rows = 100000,
+			   .bytes_read = 256u << 20,
 			   .bytes = 16777216,
+			   .string = 16777216,
+			   .log_lines = 1000,
+			   .nesting = 150,
+			   .coroutines = 10000,
+			   .handles = 1000,
+			   .breaches = 10,
+			   .quarantine_ms = 1000,
 			   .command_ms = 100,
 			   .query_ms = 1000,
 			   .projector_ms = 1000,

@@ -84,7 +84,13 @@ extern "C" {
 	X(IO, -20, 500, "input or output error")                               \
 	X(CORRUPT, -21, 500, "stored data is damaged")                         \
 	X(IMAGE, -22, 500, "the application image has errors")                 \
-	X(STORAGE_FAILED, -23, 500, "the storage failed")
+	X(STORAGE_FAILED, -23, 500, "the storage failed")                      \
+	X(BYTES_READ_LIMIT, -24, 500, "limit of bytes read exceeded")          \
+	X(LOG_LIMIT, -25, 500, "limit of log lines exceeded")                  \
+	X(NESTING_LIMIT, -26, 500, "calls are nested too deep")                \
+	X(STRING_LIMIT, -27, 500, "limit of the length of a string exceeded")  \
+	X(COROUTINES_LIMIT, -28, 500, "limit of coroutines exceeded")          \
+	X(HANDLES_LIMIT, -29, 500, "limit of handles exceeded")
 
 enum stator_status {
 #define STATOR_STATUS_ENUM(name, number, http, text) STATOR_##name = number,

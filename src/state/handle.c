@@ -196,7 +196,7 @@ stator__handle(stator_handles *hs, const char *storage, const char *entity,
 {
 	char storage_name[NAME_MOST], entity_name[NAME_MOST];
 	const stator_binding *b;
-	stator_handle *h;
+	stator_handle *h, draft = {0};
 	int code;
 
 	storage = full_name(storage_name, storage, package);
@@ -206,14 +206,15 @@ stator__handle(stator_handles *hs, const char *storage, const char *entity,
 		b = stator__registry_find(hs->registry, storage);
 		if (b == NULL)
 			return unknown_storage(hs, storage, err);
-		h = stator__arena_zero(&hs->arena, sizeof(*h));
-		h->binding = b;
-		h->instance = &hs->instances[b->plugin];
-		h->use.abi = STATOR_ABI;
-		h->use.size = sizeof(h->use);
-		code = resolve_entity(hs, h, entity, err);
+		draft.binding = b;
+		draft.instance = &hs->instances[b->plugin];
+		draft.is_log = strcmp(b->decl->name, "sys.Logger") == 0;
+		draft.use.abi = STATOR_ABI;
+		draft.use.size = sizeof(draft.use);
+		code = resolve_entity(hs, &draft, entity, err);
 		if (code)
 			return code;
+		h = stator__arena_copy(&hs->arena, &draft, sizeof(draft));
 		resolve_allowed(hs, h);
 		h->index = (uint32_t)hs->count;
 		STATOR_GROW(hs->items, hs->count, hs->cap);

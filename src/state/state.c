@@ -31,7 +31,8 @@ stator__state_end(stator_state *st)
 		stator__state_close(st, st->cursors[st->cursor_count - 1].cursor);
 	stator__io_ended(&st->io);
 	st->wish_count = 0;
-	st->rows_read = st->bytes_returned = 0;
+	st->rows_read = st->bytes_read = st->bytes_returned = 0;
+	st->log_lines = 0;
 	st->breach = 0;
 	st->io.event.data = st->io.argument.data = st->io.unlogged.data = NULL;
 	stator__arena_reset(&st->arena);
@@ -207,6 +208,16 @@ count_rows(stator_state *st, uint64_t rows, stator_error *err)
 }
 
 static int
+count_bytes(stator_state *st, const stator_row *row, stator_error *err)
+{
+	st->bytes_read += row->size;
+	if (STATOR_UNLIKELY(st->bytes_read > st->limits.bytes_read))
+		return breach(st, STATOR_BYTES_READ_LIMIT, err, "bytes read",
+			      st->limits.bytes_read);
+	return STATOR_OK;
+}
+
+static int
 get_one(stator_state *st, const stator_handle *h, const stator_row *key,
 	stator_row *value, stator_error *err)
 {
@@ -221,7 +232,7 @@ get_one(stator_state *st, const stator_handle *h, const stator_row *key,
 		code = check_handed_out(st, h, value, h->use.value, err);
 	if (STATOR_UNLIKELY(code < 0))
 		return about(st, h, key, code, err);
-	return code;
+	return code == STATOR_OK ? count_bytes(st, value, err) : code;
 }
 
 int
@@ -254,7 +265,13 @@ get_batch(stator_state *st, const stator_handle *h, const stator_row *keys,
 		if (values[i].data)
 			code = check_handed_out(st, h, &values[i],
 						h->use.value, err);
-	return code < 0 ? about(st, h, NULL, code, err) : STATOR_OK;
+	if (code < 0)
+		return about(st, h, NULL, code, err);
+	for (size_t i = 0; i < count; i++)
+		if (values[i].data &&
+		    (code = count_bytes(st, &values[i], err)) < 0)
+			return code;
+	return STATOR_OK;
 }
 
 int
@@ -328,7 +345,10 @@ stator__state_next(stator_state *st, const stator_handle *h,
 		code = check_handed_out(st, h, value, h->use.value, err);
 	if (code == STATOR_OK)
 		code = check_handed_out(st, h, key, h->use.key, err);
-	if (code == STATOR_OK && (code = count_rows(st, 1, err)) != STATOR_OK)
+	if (code == STATOR_OK &&
+	    ((code = count_rows(st, 1, err)) != STATOR_OK ||
+	     (code = count_bytes(st, key, err)) != STATOR_OK ||
+	     (code = count_bytes(st, value, err)) != STATOR_OK))
 		return code;
 	if (code < 0)
 		return about(st, h, NULL, code, err);
@@ -397,6 +417,9 @@ stator__state_intent(stator_state *st, const stator_handle *h,
 	    !(st->ext->kind == STATOR_QUERY && is_result(h)))
 		return breach(st, STATOR_INTENTS_LIMIT, err, "intents",
 			      st->limits.intents);
+	if (h->is_log && st->log_lines++ >= st->limits.log_lines)
+		return breach(st, STATOR_LOG_LIMIT, err, "log lines",
+			      st->limits.log_lines);
 	if (stator__state_value_type(st, h) == NULL) {
 		stator__fail(err, STATOR_NOT_SUPPORTED, "%s RETURNS nothing",
 			     st->ext->name);
@@ -478,12 +501,6 @@ stator__wish_is_record(const stator_wish *w)
 
 /* Applying --------------------------------------------------------------- */
 
-static bool
-is_log(const stator_binding *b)
-{
-	return strcmp(b->decl->name, "sys.Logger") == 0;
-}
-
 /* The intents of one storage, as it is given them; returns their number. */
 static size_t
 gather(stator_state *st, const stator_binding *b, stator_intent *items)
@@ -535,7 +552,7 @@ each_storage(stator_state *st, bool apply, bool log_only, stator_error *err)
 		int code;
 
 		if (call == NULL || stator__wish_is_record(&st->wishes[i]) ||
-		    (log_only && !is_log(h->binding)) ||
+		    (log_only && !h->is_log) ||
 		    !stator__wish_is_first(st, i))
 			continue;
 		count = gather(st, h->binding, items);

@@ -12,12 +12,20 @@
 #include "registry/registry.h"
 #include "stator.h"
 
+/* Of a run, where nothing else is said. */
 typedef struct stator_limits {
-	uint64_t memory;   /* bytes of a Lua state */
-	uint32_t intents;  /* of a run */
-	uint64_t rows;	   /* read by a run */
-	uint64_t bytes;	   /* returned by a run */
-	uint32_t command_ms, query_ms, projector_ms, job_ms; /* of a run */
+	uint64_t memory; /* bytes of a Lua state */
+	uint32_t command_ms, query_ms, projector_ms, job_ms;
+	uint32_t intents;
+	uint64_t rows, bytes_read; /* that it reads */
+	uint64_t bytes;		   /* that it returns */
+	uint64_t string;	   /* bytes of one that it builds */
+	uint32_t log_lines;
+	uint32_t nesting; /* of library functions that call back */
+	uint32_t coroutines;
+	uint32_t handles;  /* of a package */
+	uint32_t breaches; /* in a row, of an extension */
+	uint32_t quarantine_ms;
 } stator_limits;
 
 /* A storage and an entity, resolved. What state.view "x.Y" gives. */
@@ -27,6 +35,7 @@ typedef struct stator_handle {
 	stator_use use;
 	uint8_t *allowed; /* by extension: bits of stator_op */
 	uint32_t index;
+	bool is_log;
 } stator_handle;
 
 /* The handles of one engine: they are made while modules load. */
@@ -69,7 +78,8 @@ struct stator_state {
 	size_t wish_count, wish_cap;
 	stator_open_cursor *cursors;
 	size_t cursor_count, cursor_cap;
-	uint64_t rows_read, bytes_returned;
+	uint64_t rows_read, bytes_read, bytes_returned;
+	uint32_t log_lines;
 	int64_t next_raw_id;
 	void *engine_run; /* the engine's, while it runs */
 	/* A limit was passed: the run has failed whatever it does next. */

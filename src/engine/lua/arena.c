@@ -39,12 +39,13 @@ struct lua_arena {
 	run *runs;	 /* free ones, by page */
 	size_t run_count, run_cap;
 	size_t used;	 /* bytes of blocks */
+	size_t string;	 /* the largest block of a string */
 	sigjmp_buf *escape;
 	lua_preempt *preempt;
 };
 
 lua_arena *
-stator__lua_arena_new(size_t size)
+stator__lua_arena_new(size_t size, size_t text)
 {
 	lua_arena *a = stator__alloc(sizeof(*a));
 	size_t pages = (size + PAGE - 1) / PAGE;
@@ -57,6 +58,8 @@ stator__lua_arena_new(size_t size)
 	}
 	a->base = base;
 	a->pages = pages;
+	/* Its head, its bytes and a zero, in units of four bytes. */
+	a->string = text < size ? 24 + ((text + 4) & ~(size_t)3) : SIZE_MAX;
 	return a;
 }
 
@@ -97,10 +100,12 @@ stator__lua_arena_used(const lua_arena *a)
 }
 
 static _Noreturn void
-out_of_memory(lua_arena *a)
+leave(lua_arena *a, int by)
 {
+	if (a->preempt)
+		stator__preempt_note(a->preempt);
 	if (a->escape)
-		siglongjmp(*a->escape, PREEMPT_MEMORY);
+		siglongjmp(*a->escape, by);
 	fputs("stator: a Lua state is out of memory outside of a run\n",
 	      stderr);
 	abort();
@@ -134,7 +139,7 @@ take_pages(lua_arena *a, size_t pages)
 		return a->base + page * PAGE;
 	}
 	if (a->pages - a->top < pages)
-		out_of_memory(a);
+		leave(a, PREEMPT_MEMORY);
 	page = a->top;
 	a->top += pages;
 	return a->base + page * PAGE;
@@ -255,6 +260,28 @@ give_small(lua_arena *a, size_t class, void *p)
 	a->lists[class] = block;
 }
 
+static bool
+is_power_of_two(size_t n)
+{
+	return (n & (n - 1)) == 0;
+}
+
+/*
+ * What the allocator is not told: whether a large block is a string. Buffers,
+ * and the table of all strings, are powers of two; the array of a table that
+ * grows has one element of 8 bytes more than a power of two, its hash is 24
+ * bytes times a power of two.
+ */
+static void *
+take_large(lua_arena *a, size_t size)
+{
+	if (STATOR_UNLIKELY(size > a->string) && !is_power_of_two(size) &&
+	    !is_power_of_two(size - 8) &&
+	    !(size % 24 == 0 && is_power_of_two(size / 24)))
+		leave(a, PREEMPT_STRING);
+	return take_pages(a, pages_for(size));
+}
+
 static void *
 take(lua_arena *a, size_t size)
 {
@@ -262,7 +289,7 @@ take(lua_arena *a, size_t size)
 		stator__preempt_point(a->preempt);
 	a->used += size;
 	return size <= SMALL ? take_small(a, class_of(size))
-			     : take_pages(a, pages_for(size));
+			     : take_large(a, size);
 }
 
 static void

@@ -15,13 +15,17 @@
 
 typedef struct lua_arena lua_arena;
 
-/* NULL when there is no address space. `size` is rounded up to pages. */
-lua_arena *stator__lua_arena_new(size_t size);
+/*
+ * NULL when there is no address space. `size` is rounded up to pages; `text` is
+ * the most bytes of a string.
+ */
+lua_arena *stator__lua_arena_new(size_t size, size_t text);
 void stator__lua_arena_free(lua_arena *arena);
 /* Drops all blocks; pages are given back to the system. */
 void stator__lua_arena_drop(lua_arena *arena);
 /*
- * Where to go at the limit, with PREEMPT_MEMORY; NULL: the process ends.
+ * Where to go at a limit, with PREEMPT_MEMORY or PREEMPT_STRING; NULL: the
+ * process ends.
  * Allocations are safe points of `preempt`, unless it is NULL.
  */
 void stator__lua_arena_guard(lua_arena *arena, sigjmp_buf *escape,

@@ -20,7 +20,7 @@
 #include "engine/lua/mcode.h"
 
 /* What siglongjmp brings to `escape`. */
-enum { PREEMPT_MEMORY = 1, PREEMPT_TIME = 2 };
+enum { PREEMPT_MEMORY = 1, PREEMPT_TIME = 2, PREEMPT_STRING = 3 };
 
 /* To measure what limits of time cost: a build without them. */
 #ifdef STATOR_UNLIMITED
@@ -88,6 +88,8 @@ void stator__preempt_leave(bool visited);
 
 /* Leaves the run. */
 _Noreturn void stator__preempt_stop(lua_preempt *p);
+/* Notes the line where it is, for a run that is left by its own allocation. */
+void stator__preempt_note(lua_preempt *p);
 /* Notes machine code of a line; forgets all of it. */
 void stator__preempt_trace(lua_preempt *p, const lua_trace *trace);
 void stator__preempt_flush(lua_preempt *p);

@@ -73,7 +73,7 @@ is_stopped(scratch *s, const char *script)
 bool
 stator__preempt_proof(void)
 {
-	scratch s = {.arena = stator__lua_arena_new(16 << 20)};
+	scratch s = {.arena = stator__lua_arena_new(16 << 20, SIZE_MAX)};
 	bool visited = stator__preempt_visit(), works = s.arena != NULL;
 
 	s.preempt.escape = &s.escape;

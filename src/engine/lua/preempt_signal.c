@@ -240,6 +240,33 @@ note_line(lua_preempt *p, lua_State *L)
 	}
 }
 
+enum { DEEP_WORDS = 256 };
+
+/*
+ * LuaJIT has called the allocator: from machine code, which stands on the stack
+ * then, or from the interpreter, whose frames are in order whenever it calls
+ * anything.
+ */
+__attribute__((no_sanitize("address"))) void
+stator__preempt_note(lua_preempt *p)
+{
+	const uintptr_t *sp = __builtin_frame_address(0);
+	bool compiled = false;
+
+	p->file = NULL;
+	if (p->L == NULL)
+		return;
+	for (size_t i = 0; i < DEEP_WORDS; i++) {
+		if (!in_own_code(p, sp[i]))
+			continue;
+		if (note_trace(p, sp[i]))
+			return;
+		compiled = true;
+	}
+	if (!compiled)
+		note_line(p, p->L);
+}
+
 static bool
 is_over(const lua_thread *t)
 {
@@ -511,6 +538,12 @@ void
 stator__preempt_interrupt(int32_t tid)
 {
 	(void)tid;
+}
+
+void
+stator__preempt_note(lua_preempt *p)
+{
+	p->file = NULL;
 }
 
 #endif

@@ -1,0 +1,459 @@
+/*
+ * calls.c: what Lua calls: plain functions (lua_ffi.h) that never call Lua, and
+ * give a negative number when they fail, with code and message in the run.
+ */
+#include "engine/lua/engine_lua.h"
+
+static int32_t
+failed(lua_engine *e, const stator_error *err)
+{
+	e->run.code = err->code;
+	memcpy(e->run.message, err->msg, sizeof(err->msg));
+	return -1;
+}
+
+/* What the host keeps for a run counts as the run's memory does. */
+static bool
+out_of_memory(lua_engine *e, size_t more)
+{
+	uint64_t limit = e->env->limits.memory;
+	uint64_t used = e->run.cap * sizeof(stator_row) + e->run.out_cap + more;
+	stator_error err;
+
+	if (e->state)
+		used += stator__arena_size(&e->state->arena);
+	if (STATOR_LIKELY(used <= limit))
+		return false;
+	stator__fail(&err, STATOR_MEMORY_LIMIT,
+		     "limit of %llu bytes of memory exceeded",
+		     (unsigned long long)limit);
+	if (e->state)
+		stator__state_breach(e->state, &err);
+	failed(e, &err);
+	return true;
+}
+
+/* Handles may be made while no run is on; everything else may not. */
+static bool
+no_run(lua_engine *e)
+{
+	stator_error err;
+
+	if (STATOR_LIKELY(e->state != NULL))
+		return out_of_memory(e, 0);
+	stator__fail(&err, STATOR_EXTENSION_FAILED,
+		     "state can be used in a run only, not while the module "
+		     "loads");
+	failed(e, &err);
+	return true;
+}
+
+static int32_t
+api_grow_slots(lua_engine *e)
+{
+	size_t cap = e->run.cap;
+
+	if (e->L && out_of_memory(e, cap * sizeof(stator_row)))
+		return -1;
+	e->run.slots = stator__grow(e->run.slots, &cap, sizeof(stator_row));
+	e->run.cap = (uint32_t)cap;
+	return 0;
+}
+
+static int32_t
+api_grow_out(lua_engine *e, uint32_t size)
+{
+	uint64_t cap = (uint64_t)e->run.out_cap * 2 + size;
+
+	if (e->L && out_of_memory(e, (size_t)(cap - e->run.out_cap)))
+		return -1;
+	e->run.out = stator__realloc(e->run.out, cap);
+	e->run.out_cap = (uint32_t)cap;
+	return 0;
+}
+
+void
+stator__lua_calls_open(lua_engine *e)
+{
+	api_grow_slots(e);
+	api_grow_out(e, 4096);
+}
+
+/* Slots that the host fills itself are bounded by the rows that are read. */
+void
+stator__lua_add_slot(lua_engine *e, const stator_row *row)
+{
+	if (e->run.count == e->run.cap) {
+		size_t cap = e->run.cap;
+
+		e->run.slots = stator__grow(e->run.slots, &cap,
+					    sizeof(stator_row));
+		e->run.cap = (uint32_t)cap;
+	}
+	e->run.slots[e->run.count++] = *row;
+}
+
+static int32_t
+api_handle(lua_engine *e, const char *storage, const char *entity)
+{
+	stator_handle *h;
+	stator_error err;
+
+	if (stator__handle(&e->handles, storage, entity, stator__lua_package(e), &h,
+			   &err))
+		return failed(e, &err);
+	if (h->index >= e->env->limits.handles) {
+		stator__fail(&err, STATOR_HANDLES_LIMIT,
+			     "limit of %u handles exceeded",
+			     e->env->limits.handles);
+		return failed(e, &err);
+	}
+	return (int32_t)h->index;
+}
+
+static const stator_handle *
+handle_at(const lua_engine *e, uint32_t index)
+{
+	return e->handles.items[index];
+}
+
+static const stator_type *
+api_key_type(lua_engine *e, uint32_t handle)
+{
+	return handle_at(e, handle)->use.key;
+}
+
+static const stator_type *
+api_value_type(lua_engine *e, uint32_t handle)
+{
+	if (e->state == NULL)
+		return NULL;
+	return stator__state_value_type(e->state, handle_at(e, handle));
+}
+
+static stator_row
+out_row(const lua_engine *e, uint32_t size, const stator_type *type)
+{
+	stator_row row = {e->run.out, size, 0, type};
+
+	return row;
+}
+
+/* The key that Lua wrote. */
+static stator_row
+key_row(const lua_engine *e, uint32_t handle, uint32_t size)
+{
+	return out_row(e, size, handle_at(e, handle)->use.key);
+}
+
+static int32_t
+api_get(lua_engine *e, uint32_t handle, uint32_t size)
+{
+	stator_row key = key_row(e, handle, size), value = {0};
+	stator_error err;
+	int code;
+
+	if (no_run(e))
+		return -1;
+	code = stator__state_get(e->state, handle_at(e, handle), &key, &value,
+				 &err);
+	if (code < 0)
+		return failed(e, &err);
+	if (code == STATOR_NONE)
+		return 0;
+	stator__lua_add_slot(e, &value);
+	return 1;
+}
+
+static int32_t
+api_batch_add(lua_engine *e, uint32_t handle, uint32_t size)
+{
+	stator_row key = key_row(e, handle, size);
+
+	if (no_run(e))
+		return -1;
+	key.data = stator__arena_copy(&e->state->arena, key.data, size);
+	STATOR_GROW(e->batch, e->batch_count, e->batch_cap);
+	e->batch[e->batch_count++] = (batch_key){handle_at(e, handle), key};
+	return (int32_t)e->batch_count;
+}
+
+/* Gets the keys from `from` on that share a handle; returns how many. */
+static size_t
+get_group(lua_engine *e, size_t from, int *code, stator_error *err)
+{
+	const stator_handle *h = e->batch[from].handle;
+	stator_row *keys, *values;
+	size_t n = 0;
+
+	while (from + n < e->batch_count && e->batch[from + n].handle == h)
+		n++;
+	keys = stator__arena_alloc(&e->state->arena, 2 * n * sizeof(*keys));
+	values = keys + n;
+	for (size_t i = 0; i < n; i++)
+		keys[i] = e->batch[from + i].key;
+	*code = stator__state_get_batch(e->state, h, keys, n, values, err);
+	for (size_t i = 0; i < n && *code == STATOR_OK; i++)
+		stator__lua_add_slot(e, &values[i]);
+	return n;
+}
+
+static int32_t
+api_batch_get(lua_engine *e)
+{
+	int code = STATOR_OK;
+	stator_error err;
+
+	if (no_run(e))
+		return -1;
+	for (size_t i = 0; i < e->batch_count && code == STATOR_OK;)
+		i += get_group(e, i, &code, &err);
+	e->batch_count = 0;
+	return code < 0 ? failed(e, &err) : 0;
+}
+
+static int32_t
+api_read(lua_engine *e, uint32_t handle, uint32_t size, int32_t reverse,
+	 uint32_t limit)
+{
+	stator_row key = key_row(e, handle, size);
+	stator_cursor *cursor;
+	stator_error err;
+
+	if (no_run(e))
+		return -1;
+	/* The storage may keep the key as long as it reads. */
+	key.data = stator__arena_copy(&e->state->arena, key.data, size);
+	if (stator__state_read(e->state, handle_at(e, handle), &key,
+			       reverse != 0, limit, &cursor, &err))
+		return failed(e, &err);
+	STATOR_GROW(e->cursors, e->cursor_count, e->cursor_cap);
+	e->cursors[e->cursor_count].cursor = cursor;
+	return (int32_t)e->cursor_count++;
+}
+
+static int32_t
+api_next(lua_engine *e, uint32_t handle, uint32_t number)
+{
+	stator_row key = {0}, value = {0};
+	open_cursor *c;
+	stator_error err;
+	int code;
+
+	if (no_run(e) || number >= e->cursor_count)
+		return -1;
+	c = &e->cursors[number];
+	if (c->cursor == NULL)
+		return 0;
+	code = stator__state_next(e->state, handle_at(e, handle), c->cursor,
+				  &key, &value, &err);
+	if (code == STATOR_NONE)
+		c->cursor = NULL;
+	if (code < 0)
+		return failed(e, &err);
+	if (code == STATOR_NONE)
+		return 0;
+	stator__lua_add_slot(e, &key);
+	stator__lua_add_slot(e, &value);
+	return 1;
+}
+
+static int32_t
+api_intent(lua_engine *e, uint32_t handle, uint32_t size, double base)
+{
+	stator_row key = key_row(e, handle, size);
+	const stator_row *old = NULL;
+	stator_error err;
+	uint32_t index;
+
+	if (no_run(e))
+		return -1;
+	if (base >= 0) {
+		if (base >= e->run.count)
+			return -1;
+		old = &e->run.slots[(uint32_t)base];
+		if (old->data == NULL ||
+		    old->type != handle_at(e, handle)->use.value) {
+			stator__fail(&err, STATOR_EXTENSION_FAILED,
+				     "update: the row is not of %s",
+				     handle_at(e, handle)->use.entity);
+			return failed(e, &err);
+		}
+	}
+	if (stator__state_intent(e->state, handle_at(e, handle), &key, old,
+				 &index, &err))
+		return failed(e, &err);
+	return (int32_t)index;
+}
+
+static int32_t
+api_fill(lua_engine *e, uint32_t intent, uint32_t size)
+{
+	stator_row value;
+	stator_error err;
+
+	if (no_run(e) || intent >= e->state->wish_count)
+		return -1;
+	value = out_row(e, size,
+			stator__state_value_type(
+				e->state, e->state->wishes[intent].handle));
+	if (stator__state_fill(e->state, intent, &value, &err))
+		return failed(e, &err);
+	return 0;
+}
+
+static int32_t
+api_find(lua_engine *e, uint32_t handle, uint32_t size)
+{
+	stator_row key = key_row(e, handle, size);
+	stator_error err;
+	uint32_t index;
+	int code;
+
+	if (no_run(e))
+		return -1;
+	code = stator__state_find(e->state, handle_at(e, handle), &key, &index,
+				  &err);
+	if (code < 0)
+		return failed(e, &err);
+	/* Intents are numbered from 0: 0 must not mean "none". */
+	return code == STATOR_NONE ? 0 : (int32_t)index + 1;
+}
+
+static double
+api_raw_id(lua_engine *e)
+{
+	return e->state ? (double)e->state->next_raw_id++ : 0;
+}
+
+static const stator_type *
+api_type(lua_engine *e, uint32_t id)
+{
+	return stator__def_type(e->env->def, id);
+}
+
+static void
+api_show(lua_engine *e, uint32_t handle, uint32_t size)
+{
+	stator_row key = key_row(e, handle, size);
+	stator_error text;
+
+	stator__fail(&text, STATOR_OK, "%s",
+		     stator__state_show(e->state, handle_at(e, handle), &key));
+	failed(e, &text);
+}
+
+static void
+api_trace(lua_engine *e, double address, uint32_t size, uint32_t module,
+	  int32_t line)
+{
+	lua_trace trace = {(uintptr_t)address, (uintptr_t)address + size,
+			   e->env->modules[module].path, line};
+
+	stator__preempt_trace(&e->preempt, &trace);
+}
+
+static void
+api_flush(lua_engine *e)
+{
+	stator__preempt_flush(&e->preempt);
+}
+
+static void
+api_stop(lua_engine *e, uint32_t module, int32_t line)
+{
+	if (line > 0) {
+		e->preempt.file = e->env->modules[module].path;
+		e->preempt.line = line;
+	}
+	stator__preempt_stop(&e->preempt);
+}
+
+/*
+ * Lua is given these: what is above, with the host's work marked as such. The
+ * run can be left before and behind it, never within.
+ */
+#define HOST_CALL(type, name, parameters, ...)         \
+	static type host_##name parameters             \
+	{                                              \
+		type result;                           \
+                                                       \
+		stator__preempt_host(&e->preempt);     \
+		result = api_##name(__VA_ARGS__);      \
+		stator__preempt_author(&e->preempt);   \
+		return result;                         \
+	}
+#define HOST_VOID(name, parameters, ...)               \
+	static void host_##name parameters             \
+	{                                              \
+		stator__preempt_host(&e->preempt);     \
+		api_##name(__VA_ARGS__);               \
+		stator__preempt_author(&e->preempt);   \
+	}
+
+HOST_CALL(int32_t, handle,
+	  (lua_engine *e, const char *storage, const char *entity), e, storage,
+	  entity)
+HOST_CALL(const stator_type *, key_type, (lua_engine *e, uint32_t handle), e,
+	  handle)
+HOST_CALL(const stator_type *, value_type, (lua_engine *e, uint32_t handle), e,
+	  handle)
+HOST_CALL(int32_t, get, (lua_engine *e, uint32_t handle, uint32_t size), e,
+	  handle, size)
+HOST_CALL(int32_t, batch_add, (lua_engine *e, uint32_t handle, uint32_t size),
+	  e, handle, size)
+HOST_CALL(int32_t, batch_get, (lua_engine *e), e)
+HOST_CALL(int32_t, read,
+	  (lua_engine *e, uint32_t handle, uint32_t size, int32_t reverse,
+	   uint32_t limit),
+	  e, handle, size, reverse, limit)
+HOST_CALL(int32_t, next, (lua_engine *e, uint32_t handle, uint32_t cursor), e,
+	  handle, cursor)
+HOST_CALL(int32_t, intent,
+	  (lua_engine *e, uint32_t handle, uint32_t size, double base), e,
+	  handle, size, base)
+HOST_CALL(int32_t, fill, (lua_engine *e, uint32_t intent, uint32_t size), e,
+	  intent, size)
+HOST_CALL(int32_t, find, (lua_engine *e, uint32_t handle, uint32_t size), e,
+	  handle, size)
+HOST_CALL(double, raw_id, (lua_engine *e), e)
+HOST_CALL(const stator_type *, type, (lua_engine *e, uint32_t id), e, id)
+HOST_CALL(int32_t, grow_slots, (lua_engine *e), e)
+HOST_CALL(int32_t, grow_out, (lua_engine *e, uint32_t size), e, size)
+HOST_VOID(show, (lua_engine *e, uint32_t handle, uint32_t size), e, handle,
+	  size)
+HOST_VOID(trace,
+	  (lua_engine *e, double address, uint32_t size, uint32_t module,
+	   int32_t line),
+	  e, address, size, module, line)
+HOST_VOID(flush, (lua_engine *e), e)
+
+/* The one that looks before it is left: Lua then says where it is. */
+static int32_t
+host_is_up(lua_engine *e)
+{
+	return stator__preempt_over(&e->preempt);
+}
+
+const lua_api stator__lua_api = {
+	.handle = host_handle,
+	.key_type = host_key_type,
+	.value_type = host_value_type,
+	.get = host_get,
+	.batch_add = host_batch_add,
+	.batch_get = host_batch_get,
+	.read = host_read,
+	.next = host_next,
+	.intent = host_intent,
+	.fill = host_fill,
+	.find = host_find,
+	.raw_id = host_raw_id,
+	.type = host_type,
+	.grow_slots = host_grow_slots,
+	.grow_out = host_grow_out,
+	.show = host_show,
+	.trace = host_trace,
+	.flush = host_flush,
+	.is_up = host_is_up,
+	.stop = api_stop,
+};
