@@ -34,9 +34,10 @@ typedef struct stator_checkpoint {
 
 /*
  * Writes all of the overlay, in order, in transactions of a bounded size; the
- * last one sets the LSN, those before it the LSN that the log must reach. If it ends early, the tree has some of the newer
- * values and still the old LSN: the log behind that LSN, put over it, makes
- * the same of it, since it says of each key what it is, and not what changes.
+ * last one sets the LSN, those before it the LSN that the log must reach. If it
+ * ends early, the tree has some of the newer values and still the old LSN: the
+ * log behind that LSN, put over it, makes the same of it, since it says of each
+ * key what it is, and not what changes.
  */
 int stator__checkpoint_run(const stator_checkpoint *c, stator_error *err);
 

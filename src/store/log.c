@@ -324,7 +324,8 @@ stator__record_add(stator_buf *record, stator_slice key, stator_slice value,
 		   stator_change change)
 {
 	bool put = change == STATOR_CHANGE_PUT;
-	uint8_t *start = stator__buf_reserve(record, key.size + value.size + 20);
+	uint8_t *start =
+		stator__buf_reserve(record, key.size + value.size + 20);
 	uint8_t *p = put_number(start, (uint64_t)key.size << 1 | !put);
 
 	memcpy(p, key.data, key.size);

@@ -60,7 +60,7 @@ int stator__log_read(const char *folder, uint64_t after,
 typedef enum stator_log_kind {
 	STATOR_LOG_COMMIT,
 	STATOR_LOG_DAMAGED, /* no commit, and no free space */
-	STATOR_LOG_FREE	    /* what is behind the last commit of a segment */
+	STATOR_LOG_FREE	    /* behind the last commit of a segment */
 } stator_log_kind;
 
 typedef struct stator_log_part {
