@@ -182,20 +182,18 @@ static stator_store_opts
 store_opts(const stator_app *app, const stator_descriptor *descriptor,
 	   bool read_only)
 {
-	enum { LEAST = 1 << 20, SEGMENT_LEAST = 256 << 10 };
+	enum { LEAST = 1 << 20 };
 	uint64_t share = descriptor->log_memory / app->partition_count;
-	uint64_t overlay = share / 3;
+	uint64_t overlay = share / 3 > LEAST ? share / 3 : LEAST;
 	stator_store_opts opts = {
 		.read_only = read_only,
 		.volatile_ = app->durability == STATOR_DURABILITY_NONE,
-		.overlay_bytes = overlay < LEAST ? LEAST : overlay,
+		.overlay_bytes = overlay,
 		.part_bytes = overlay / 5 * 2};
 
 	/* A large segment that is not needed any more is found late. */
 	if (overlay < 64 << 20)
-		opts.segment_bytes = overlay / 4 < SEGMENT_LEAST
-					     ? SEGMENT_LEAST
-					     : overlay / 4;
+		opts.segment_bytes = overlay / 4;
 	return opts;
 }
 
