@@ -1,7 +1,8 @@
 /*
- * limits.c: what a run costs: of a function that does nothing, and of one that
- * reads a row and writes one. Linked to a library with limits of time and to
- * one without (-DSTATOR_UNLIMITED); bench/limits runs both in turn.
+ * limits.c: what a run costs: of a function that does nothing, of one that
+ * reads a row and writes one, and of one that leaves garbage; and what the
+ * slowest of a hundred costs. Linked to a library with limits of time and to one
+ * without (-DSTATOR_UNLIMITED); bench/limits runs both in turn.
  *
  *	limits IMAGE DATA COUNT [ROUNDS]
  */
@@ -50,6 +51,24 @@ measure(stator_worker *w, const stator_ext *ext, int count, int rounds)
 	free(ns);
 }
 
+/* One run in two, and one in a hundred, takes longer than this. */
+static void
+measure_slowest(stator_worker *w, const stator_ext *ext, int count)
+{
+	double *ns = calloc((size_t)count, sizeof(*ns));
+
+	for (int i = 0; i < count; i++) {
+		int64_t from = stator__monotonic_ns();
+
+		run_once(w, ext);
+		ns[i] = (double)(stator__monotonic_ns() - from);
+	}
+	qsort(ns, (size_t)count, sizeof(*ns), by_value);
+	printf("%s.p50 %.1f\n", ext->name, ns[count / 2]);
+	printf("%s.p99 %.1f\n", ext->name, ns[count / 100 * 99]);
+	free(ns);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -74,8 +93,11 @@ main(int argc, char **argv)
 		return 1;
 	for (size_t i = 0; i < version->def->ext_count; i++)
 		if (version->def->exts[i].kind == STATOR_COMMAND &&
-		    strcmp(version->def->exts[i].engine, "lua") == 0)
+		    strcmp(version->def->exts[i].engine, "lua") == 0) {
 			measure(w, &version->def->exts[i], atoi(argv[3]),
 				argc > 4 ? atoi(argv[4]) : 100);
+			measure_slowest(w, &version->def->exts[i],
+					atoi(argv[3]));
+		}
 	return 0;
 }

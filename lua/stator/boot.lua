@@ -153,6 +153,18 @@ local function note_traces(api, engine, numbers)
   end, "trace")
 end
 
+-- What `stator check` says of functions that are right: a list of warnings.
+local function advise(functions, extensions, modules, numbers, env)
+  local lint = require "stator.lint"
+  local entries, texts = {}, {}
+  for index, entry in pairs(functions) do
+    entries[#entries + 1] = { index = index, f = entry.f, name = extensions[index].name }
+  end
+  table.sort(entries, function(a, b) return a.index < b.index end)
+  for _, m in pairs(modules) do texts[m.number] = m.text end
+  return lint.find(entries, env, numbers, lint.allowed(texts))
+end
+
 local function load_text(text, name, env) return load(text, name, "t", env) end
 
 -- What stands in for signals where there are none.
@@ -189,6 +201,10 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   rows.open(run, api, engine, raise)
   state.open(run, api, engine, raise)
 
+  local function now()
+    if run.now == 0 then raise "os.time can be used in a run only" end
+    return run.now
+  end
   local env, begin
   local compile, put_fuel = load_text, nil
   if fuel then compile, put_fuel = open_fuel(api, engine, numbers) end
@@ -205,7 +221,7 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   })
   local require_module = make_require(modules, load_module, frozen_state)
   env, begin = require("stator.sandbox").new(require_module, compile,
-    make_limits(limits, raise), put_fuel)
+    make_limits(limits, raise), now, put_fuel)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)
@@ -246,5 +262,6 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     local info = debug.getinfo(entry.f, "S")
     places[index] = ("%s:%d: "):format(info.short_src, info.linedefined)
   end
+  problems.advise = function() return advise(functions, extensions, modules, numbers, env) end
   return run_extension, places, problems
 end

@@ -88,13 +88,9 @@ local function counted(f)
   end
 end
 
--- LuaJIT's own does not take the large integers that rows may have for %d.
-local function format(pattern, ...)
-  local count, large = select("#", ...), false
-  for i = 1, count do
-    if type((select(i, ...))) == "cdata" then large = true end
-  end
-  if not large then return string.format(pattern, ...) end
+-- LuaJIT's own does not take the large integers that rows may have for %d. This is apart
+-- from `format`, because a function that may create one is never compiled.
+local function format_large(pattern, ...)
   local values, i = { ... }, 0
   pattern = pattern:gsub("%%([-+ #0]*%d*%.?%d*)(%a?)", function(flags, letter)
     if letter == "" then return nil end
@@ -104,7 +100,14 @@ local function format(pattern, ...)
       return "%" .. flags:gsub("[+ #0.]", "") .. "s"
     end
   end)
-  return string.format(pattern, unpack(values, 1, count))
+  return string.format(pattern, unpack(values, 1, select("#", ...)))
+end
+
+local function format(pattern, ...)
+  for i = 1, select("#", ...) do
+    if type((select(i, ...))) == "cdata" then return format_large(pattern, ...) end
+  end
+  return string.format(pattern, ...)
 end
 
 -- Text only: bytecode can break out of every rule.
@@ -138,8 +141,9 @@ end
 --- env)` its `load`, and `fuel(env)`, if there is one, changes functions of it.
 --- `run_limits` has the numbers `nesting` and `coroutines`, what to do when one of them is
 --- `exceeded(name, what)`, and what to do with an `overflow(message)`.
+--- `now` gives the time of the run in ms.
 --- Also gives the function that begins a run, with the seed of math.random.
-function M.new(require_module, compile, run_limits, fuel)
+function M.new(require_module, compile, run_limits, now, fuel)
   local env = {}
   limits = run_limits
   for _, name in ipairs(BASE) do env[name] = _G[name] end
@@ -177,6 +181,10 @@ function M.new(require_module, compile, run_limits, fuel)
     if what ~= "count" then error("collectgarbage: only \"count\" is allowed", 2) end
     return collectgarbage "count"
   end
+  env.os = frozen("os", { time = function(...)
+    if select("#", ...) > 0 then error("os.time: takes no arguments; it is the run's time", 2) end
+    return math.floor(now() / 1000)
+  end })
   env.load = text_loader(env, compile)
   env.loadstring = env.load
   env.require = require_module

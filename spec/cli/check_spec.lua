@@ -90,8 +90,6 @@ describe("stator check", function()
       "reset": "frozen", "storages": {}, "durability": "log",
       "log": { "memoryMB": 256 },
       "packages": { "shop": { "limits": { "memoryMB": 32 }, "reset": "frozen" } } }]] })
-    refuses_descriptor("reset by image, which is not there yet", '{"reset":"image"}',
-      'reset: "image" is not built yet; take "frozen"')
 
     refuses_descriptor("an unknown key, with a guess", '{"partition":2}',
       "partition: unknown key; did you mean partitions?")

@@ -109,8 +109,8 @@ end
 describe("the environment of a package", function()
   after_each(stator.clean)
 
-  for _, name in ipairs { "ffi", "debug", "io", "os", "package", "jit", "newproxy", "getfenv",
-    "setfenv", "dofile", "loadfile", "module", "print", "gcinfo", "lpeg", "stator" } do
+  for _, name in ipairs { "ffi", "debug", "io", "package", "jit", "newproxy", "getfenv", "setfenv",
+    "clock", "dofile", "loadfile", "module", "print", "gcinfo", "lpeg", "stator" } do
     it("has no " .. name, function()
       assert.matches("there is no global " .. name, error_of("return " .. name))
       assert.matches("there is no global " .. name, error_of("return _G." .. name))
@@ -128,6 +128,27 @@ describe("the environment of a package", function()
   it("requires by strings only", function()
     all_refused("", { "require()", "require(nil)", "require {}", "require(0)", "require(0/0)",
       "require(setmetatable({}, { __tostring = function() return 'ffi' end }))" })
+  end)
+
+  it("has nothing of os but the time of the event", function()
+    local image = image_of [[
+      function M.Do()
+        local names = {}
+        for _, name in ipairs { "clock", "date", "execute", "exit", "getenv", "remove", "rename",
+          "tmpname", "setlocale", "difftime" } do
+          if os[name] ~= nil then names[#names + 1] = name end
+        end
+        say(table.concat(names) .. os.time())
+      end]]
+    local data = stator.folder()
+    local replies = stator.run(image, data, { REQUEST })
+    local events = stator.dump(image, data, "plog --partition 0")
+    assert.equal(1, #events)
+    assert.near(os.time(), tonumber(replies[1].result.S), 100)
+    all_refused("", { "os.time(1)", "os.time { year = 2026, month = 1, day = 1 }",
+      "rawset(os, 'time', 1)", "os.x = 1" })
+    local lines = stator.check(image_of "local t = os.time() _ = t")
+    assert.matches("os%.time can be used in a run only", lines[1])
   end)
 
   it("does not give the host's environment to string methods", function()
@@ -148,7 +169,7 @@ describe("the environment of a package", function()
       local found = {}
       local names = { "getmetatable", "debug", "ffi", "getfenv", "loaded", "preload", "foreach",
         "foreachi", "getn", "new", "clear", "open", "exit", "dump" }
-      for _, library in ipairs { math, string, table, coroutine, bit } do
+      for _, library in ipairs { math, string, table, coroutine, bit, os } do
         for _, name in ipairs(names) do
           if library[name] ~= nil then found[#found + 1] = name end
         end

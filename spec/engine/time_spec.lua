@@ -33,7 +33,7 @@ local SLOWER = stator.sanitized and 10 or 1
 
 local function image_of(module, ms, more)
   local files = { ["descriptor.json"] = ([[{ "engines": { "query": 1 }, "limits": {
-    "memoryMB": 64, "breaches": 1000000,
+    "memoryMB": 64, "breaches": 1000000, "coroutines": 1000000000,
     "timeMs": { "command": %d, "query": %d, "projector": %d } } }]]):format(ms, ms, ms) }
   for path, text in pairs(more or {}) do files[path] = text end
   return stator.shop(SCHEMA, MODULE .. module, files)
@@ -377,6 +377,23 @@ end)
 describe("a program with signals of its own", function()
   after_each(stator.clean)
 
+  -- What such a program prints, and what it says on stderr.
+  local function embed_in(name, lines, image, options)
+    local program = stator.folder() .. "/" .. name
+    local code, _, err = stator.shell(("gcc -Wall -Wextra -Werror -Isrc/include %s "
+      .. "spec/fixtures/%s.c -o %s -L%s -lstator -lm -Wl,-rpath,%s"):format(
+      stator.sanitized and "-fsanitize=address,undefined" or "", name, program, stator.build,
+      stator.build))
+    assert.equal(0, code, err)
+    for i, line in ipairs(lines) do lines[i] = stator.json.encode(line) .. "\n" end
+    stator.write(program .. ".in", table.concat(lines))
+    local out
+    code, out, err = stator.shell(("env -u LD_PRELOAD %s %s %s %s < %s.in"):format(program, image,
+      stator.folder(), options, program))
+    assert.equal(0, code, err)
+    return out, err
+  end
+
   local function embed(signal)
     local image = image_of([[
       function M.Do(args)
@@ -385,19 +402,9 @@ describe("a program with signals of its own", function()
         while args.N == 3 do (("a"):rep(3000)):find(".-.-.-.-.-.-b") end
         state.result { N = args.N }
       end]], 30)
-    local program = stator.folder() .. "/preempt"
-    local code, _, err = stator.shell(("gcc -Wall -Wextra -Werror -Isrc/include %s "
-      .. "spec/fixtures/preempt.c -o %s -L%s -lstator -lm -Wl,-rpath,%s"):format(
-      stator.sanitized and "-fsanitize=address,undefined" or "", program, stator.build,
-      stator.build))
-    assert.equal(0, code, err)
     local lines = {}
-    for i = 0, 29 do lines[i + 1] = stator.json.encode(request(i % 4)) .. "\n" end
-    stator.write(program .. ".in", table.concat(lines))
-    local out
-    code, out, err = stator.shell(("env -u LD_PRELOAD %s %s %s %d < %s.in"):format(program, image,
-      stator.folder(), signal, program))
-    assert.equal(0, code, err)
+    for i = 0, 29 do lines[i + 1] = request(i % 4) end
+    local out = embed_in("preempt", lines, image, signal)
     local stops, served = 0, 0
     for line in out:gmatch '{[^\n]+' do
       local reply = stator.json.decode(line)
@@ -417,6 +424,49 @@ describe("a program with signals of its own", function()
   it("can say which signal is taken", function()
     assert.equal("mask kept\nchild 0\nhandler back\nseen yes yes\n", embed(40))
   end)
+
+  it("is told when it has taken the signal away", function()
+    local image = image_of([[
+      function M.Do()
+        local x = 0
+        for i = 1, 3e9 do x = x + i % 7 end
+        state.result { N = x }
+      end]], 30)
+    local _, err = embed_in("preempt", { request(1) }, image, "0 takes")
+    assert.matches("^error preemption: .*the signal does not reach[^\n]+\n$", err)
+  end)
+
+  it("may call the library from its own storage, in the middle of a run", function()
+    local other = image_of("function M.Do() end", 30)
+    local image = plugins.image(false, { module = [[
+      local state = require "stator.state"
+      local Thing = state.storage "shop.Thing"
+      local M = {}
+      function M.Put() end
+      function M.Get(args)
+        state.get(Thing { Name = "x" })
+        local text = ("x"):rep(100000)
+        while args.Name == "forever" do text:upper() end
+        state.result { Name = args.Name }
+      end
+      function M.All() end
+      function M.Other() end
+      return M]],
+      descriptor = ('{ "limits": { "timeMs": { "query": %d } } }'):format(300 * SLOWER) })
+    local lines = {}
+    for i = 1, 4 do
+      lines[i] = { id = i, wsid = 1, query = "shop.Get",
+        args = { Name = i % 2 == 1 and "forever" or "once" } }
+    end
+    local out = embed_in("nested", lines, image, other)
+    local count = 0
+    for line in out:gmatch "[^\n]+" do
+      count = count + 1
+      local reply = stator.json.decode(line)
+      if count % 2 == 1 then stopped(reply, line) else assert.equal(200, reply.status, line) end
+    end
+    assert.equal(4, count)
+  end)
 end)
 
 describe("under valgrind", function()
@@ -426,13 +476,21 @@ describe("under valgrind", function()
     if stator.sanitized or stator.shell "command -v valgrind" ~= 0 then
       return pending "there is no valgrind"
     end
-    -- LMDB opens nothing there, so nothing runs; but modules are loaded.
-    local image = image_of("local x = 0\nwhile true do x = x + 1 end", 300)
-    local code, out, err = stator.shell(("valgrind -q --error-exitcode=9 %s check %s")
-      :format(stator.command, stator.quote(image)))
-    assert.matches("preemption: valgrind has signals of its own; modules get fuel", err)
-    assert.matches("limit of 300 ms exceeded", out)
-    assert.equal(1, code, err)
+    local image = image_of("function M.Do(args)\nwhile args.N == 1 do end end", 300)
+    local input, data = stator.folder() .. "/in", stator.folder()
+    stator.write(input, ("%s\n"):rep(3):format(stator.json.encode(request(0)),
+      stator.json.encode(request(1)), stator.json.encode(request(0))))
+    local code, out, err = stator.shell(
+      ("valgrind -q --error-exitcode=9 %s run %s --data %s < %s"):format(stator.command,
+      stator.quote(image), data, input))
+    assert.equal(0, code, err)
+    assert.equal("warning preemption: valgrind has signals of its own; modules get fuel instead, "
+      .. "which costs more\n", err)
+    local statuses = {}
+    for line in out:gmatch "[^\n]+" do
+      statuses[#statuses + 1] = stator.json.decode(line).status
+    end
+    assert.same({ 200, 500, 200 }, statuses)
   end)
 end)
 

@@ -106,8 +106,9 @@ end
 
 -- Builds the fixture and runs it in a fresh folder: its last line.
 local function try(name, arguments, flags, sources)
-  local code, out, err = stator.shell(("%s %s"):format(build(name, flags, sources),
-    arguments:gsub("FOLDER", (stator.folder(true):gsub("%%", "%%%%")))))
+  local folder = stator.folder(true):gsub("%%", "%%%%")
+  local code, out, err = stator.shell(("%s%s %s"):format(stator.preload,
+    build(name, flags, sources), arguments:gsub("FOLDER", folder)))
   assert.equal(0, code, ("%s %s\n%s%s"):format(name, arguments, out, err))
   return out:match "([^\n]*)\n$"
 end
@@ -151,8 +152,8 @@ local function in_process(script, ...)
   ]] .. script)
   local words = {}
   for i, word in ipairs { ... } do words[i] = stator.quote(word) end
-  local code, out, errors = stator.shell(("STATOR_BUILD=%s luajit %s %s"):format(
-    os.getenv "STATOR_BUILD" or "build", path, table.concat(words, " ")))
+  local code, out, errors = stator.shell(("%sSTATOR_BUILD=%s luajit %s %s"):format(
+    stator.preload, os.getenv "STATOR_BUILD" or "build", path, table.concat(words, " ")))
   assert.equal(0, code, errors)
   return out, errors
 end

@@ -12,6 +12,9 @@ M.sanitized = os.getenv "STATOR_SANITIZED" ~= nil
 -- The sanitizers' library is preloaded into LuaJIT; the command has its own.
 M.command = M.sanitized and here .. "/spec/support/sanitized" or M.build .. "/stator"
 
+-- Before a program that loads the library into itself.
+M.preload = M.sanitized and "LD_PRELOAD=" .. os.getenv "LD_PRELOAD" .. " " or ""
+
 local function quote(s) return "'" .. tostring(s):gsub("'", [['\'']]) .. "'" end
 M.quote = quote
 

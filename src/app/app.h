@@ -29,18 +29,20 @@ typedef struct stator_descriptor {
 	uint32_t app_workspaces;
 	uint32_t query_engines;
 	stator_limits limits;
+	stator_reset reset;
 	stator_durability durability;
 	uint64_t log_memory; /* for what is in the log only, all partitions */
-	const struct stator_json *packages; /* limits of single packages */
+	const struct stator_json *packages; /* limits, reset of single ones */
 	const struct stator_json *storages; /* configuration, isolation */
 } stator_descriptor;
 
 /* Reads descriptor.json; what is wrong is added to the problems. */
 void stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 			     const char *path, stator_problems *problems);
-/* The limits of one package. */
-stator_limits stator__descriptor_limits(const stator_descriptor *d,
-					const char *package);
+/* What holds for one package. */
+void stator__descriptor_package(const stator_descriptor *d,
+				const char *package, stator_limits *limits,
+				stator_reset *reset);
 
 typedef struct stator_package_files {
 	const char *folder;
@@ -99,10 +101,29 @@ typedef struct stator_partition {
 	stator_store *store;
 } stator_partition;
 
+/* What an extension of a partition has done to its limits. */
+typedef struct stator_breaker {
+	uint32_t in_row;   /* breaches since it last kept them */
+	uint64_t breaches; /* ever */
+	uint64_t refused;  /* runs that were not begun */
+	int64_t until;	   /* it is refused; monotonic, ns; 0: it is not */
+} stator_breaker;
+
+/* OK, or QUARANTINED. [any-thread], as all of these */
+int stator__breaker_check(stator_breaker *breaker, const stator_limits *limits,
+			  const stator_ext *ext, stator_error *err);
+/* A run has passed a limit, with `err`, or none: NULL. */
+void stator__breaker_note(stator_breaker *breaker, const stator_limits *limits,
+			  const stator_ext *ext, const stator_error *err);
+void stator__breaker_release(stator_breaker *breaker);
+/* How long it is refused; 0: it is not. */
+int64_t stator__breaker_rest_ms(const stator_breaker *breaker);
+
 /* A version at work: with instances of its plugins for every partition. */
 typedef struct stator_deployment {
 	stator_version *version;
 	stator_instance **instances; /* by partition, then by plugin */
+	stator_breaker **breakers;   /* by partition, then by extension */
 	uint32_t partition_count;
 } stator_deployment;
 

@@ -16,6 +16,10 @@ stator__deployment_new(stator_deployment **out, stator_version *version,
 	d->version = version;
 	d->partition_count = partition_count;
 	d->instances = stator__alloc(partition_count * sizeof(*d->instances));
+	d->breakers = stator__alloc(partition_count * sizeof(*d->breakers));
+	for (uint32_t i = 0; i < partition_count; i++)
+		d->breakers[i] = stator__alloc((version->def->ext_count + 1) *
+					       sizeof(**d->breakers));
 	for (uint32_t i = 0; i < partition_count && !code; i++)
 		code = stator__registry_attach(
 			version->registry, i,
@@ -35,9 +39,12 @@ stator__deployment_free(stator_deployment *d)
 {
 	if (d == NULL)
 		return;
-	for (uint32_t i = 0; i < d->partition_count; i++)
+	for (uint32_t i = 0; i < d->partition_count; i++) {
 		stator__registry_detach(d->version->registry, d->instances[i]);
+		free(d->breakers[i]);
+	}
 	free(d->instances);
+	free(d->breakers);
 	stator__version_free(d->version);
 	free(d);
 }

@@ -219,17 +219,15 @@ read_engines(reader *r, const char *path, const stator_json *value, void *to)
 static void
 read_reset(reader *r, const char *path, const stator_json *value, void *to)
 {
-	(void)to;
-	if (value->kind == STATOR_JSON_STRING &&
-	    stator__slice_is(value->text, "image"))
-		problem(r, value,
-			stator__arena_format(r->arena,
-					     "%s: \"image\" is not built yet; "
-					     "take \"frozen\"",
-					     path));
-	else if (value->kind != STATOR_JSON_STRING ||
-		 !stator__slice_is(value->text, "frozen"))
-		complain(r, path, "\"frozen\" or \"image\"", value);
+	static const char *const names[] = {"frozen", "image"};
+
+	for (size_t i = 0; i < STATOR_COUNT(names); i++)
+		if (value->kind == STATOR_JSON_STRING &&
+		    stator__slice_is(value->text, names[i])) {
+			*(stator_reset *)to = (stator_reset)i;
+			return;
+		}
+	complain(r, path, "\"frozen\" or \"image\"", value);
 }
 
 static void
@@ -275,8 +273,9 @@ static void
 read_packages(reader *r, const char *path, const stator_json *value, void *to)
 {
 	stator_limits limits;
+	stator_reset reset;
 	const member members[] = {{"limits", read_limits, &limits},
-				  {"reset", read_reset, NULL}};
+				  {"reset", read_reset, &reset}};
 
 	read_each(r, path, value, members, STATOR_COUNT(members));
 	*(const stator_json **)to = value;
@@ -331,7 +330,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		{"appWorkspaces", read_count, &d->app_workspaces},
 		{"engines", read_engines, &d->query_engines},
 		{"limits", read_limits, &d->limits},
-		{"reset", read_reset, NULL},
+		{"reset", read_reset, &d->reset},
 		{"storages", read_storages, &d->storages},
 		{"durability", read_durability, &d->durability},
 		{"log", read_log, &d->log_memory},
@@ -376,21 +375,23 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 	read_object(&r, "", json, members, STATOR_COUNT(members));
 }
 
-stator_limits
-stator__descriptor_limits(const stator_descriptor *d, const char *package)
+void
+stator__descriptor_package(const stator_descriptor *d, const char *package,
+			   stator_limits *limits, stator_reset *reset)
 {
-	stator_limits limits = d->limits;
-	const stator_json *p = d->packages ? stator__json_get(d->packages,
-							      package)
-					   : NULL;
-	const stator_json *given = p ? stator__json_get(p, "limits") : NULL;
+	const stator_json *own =
+		d->packages ? stator__json_get(d->packages, package) : NULL;
+	const member members[] = {{"limits", read_limits, limits},
+				  {"reset", read_reset, reset}};
 	stator_problems none = {0};
 	stator_arena arena = {0};
 	reader r = {&arena, "", {NULL, 0}, &none};
 
-	if (given)
-		read_limits(&r, "", given, &limits);
+	*limits = d->limits;
+	*reset = d->reset;
+	/* It has been read before: there are no problems. */
+	if (own)
+		read_object(&r, "", own, members, STATOR_COUNT(members));
 	stator__problems_free(&none);
 	stator__arena_free(&arena);
-	return limits;
 }

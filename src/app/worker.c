@@ -87,8 +87,6 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 		.instances = w->deployment->instances[w->partition->index],
 		.package = (uint32_t)package,
 		.kinds = STATOR_EVERYONE,
-		.limits = stator__descriptor_limits(
-			&v->descriptor, v->def->packages[package].name),
 		.folder = v->files[package].folder,
 		.modules = v->files[package].modules,
 		.module_count = v->files[package].module_count,
@@ -97,6 +95,9 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 		.preemption = v->opts->preemption,
 		.preempt_signal = v->opts->preempt_signal,
 	};
+	stator__descriptor_package(&v->descriptor,
+				   v->def->packages[package].name,
+				   &w->envs[at].limits, &w->envs[at].reset);
 	w->engines[at] = kinds[kind]->init(&w->envs[at], problems);
 }
 
@@ -166,6 +167,7 @@ int
 stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 {
 	stator_engine *engine = NULL;
+	stator_breaker *breaker;
 	size_t at = 0;
 	int code;
 
@@ -179,8 +181,14 @@ stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 		return stator__fail(err, STATOR_EXTENSION_FAILED,
 				    "%s: there is no engine for it", ext->name);
 	w->state.limits = w->envs[at].limits;
+	breaker = &w->deployment->breakers[w->partition->index][ext->index];
+	code = stator__breaker_check(breaker, &w->state.limits, ext, err);
+	if (code)
+		return code;
 	code = engine->ops->run(engine, ext, &w->state, err);
 	engine->ops->reset(engine);
+	stator__breaker_note(breaker, &w->state.limits, ext,
+			     stator__status_is_limit(code) ? err : NULL);
 	return code;
 }
 

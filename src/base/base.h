@@ -99,6 +99,8 @@ const char *stator__status_name(int code);
 const char *stator__status_text(int code);
 int stator__status_http(int code);
 bool stator__status_known(int code);
+/* Whether it says that a run has passed one of its limits. */
+bool stator__status_is_limit(int code);
 
 /* Fills `err`, which may be NULL, and returns `code`. */
 int stator__fail(stator_error *err, int code, const char *format, ...)

@@ -31,6 +31,13 @@ stator__status_known(int code)
 	return statuses[find(code)].number == code;
 }
 
+bool
+stator__status_is_limit(int code)
+{
+	return (code <= STATOR_TIME_LIMIT && code >= STATOR_BYTES_LIMIT) ||
+	       (code <= STATOR_BYTES_READ_LIMIT && code >= STATOR_HANDLES_LIMIT);
+}
+
 const char *
 stator__status_name(int code)
 {

@@ -41,12 +41,19 @@ const cli_command cli_check = {
 		"  broken/pkg/shop/shop.vsql:3:9: unknown type varhcar; did "
 		"you mean varchar?\n"
 		"\n"
+		"A line marked `warning:` is about what is right, but keeps "
+		"state between runs or\n"
+		"is never compiled; `-- stator: allow` on the line of the "
+		"module says that it is\n"
+		"meant.\n"
+		"\n"
 		"--plugin brings storages that the schema names and the image "
 		"does not bring, as\n"
 		"`stator run` is given them. --preemption says how modules that "
 		"do not end while\n"
 		"they are loaded are stopped, as for `stator run`.\n"
 		"\n"
-		"Exit code 0 when nothing is wrong, 1 otherwise.\n",
+		"Exit code 0 when nothing is wrong, warnings aside, 1 "
+		"otherwise.\n",
 	.run = run,
 };

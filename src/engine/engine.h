@@ -17,6 +17,12 @@ typedef struct stator_module {
 	stator_slice text;
 } stator_module;
 
+/* What a run finds of the ones before it. */
+typedef enum stator_reset {
+	STATOR_RESET_FROZEN, /* what modules keep in variables */
+	STATOR_RESET_IMAGE   /* nothing: all is as it was after loading */
+} stator_reset;
+
 /* What an engine is made from. Borrowed until `finit`. */
 typedef struct stator_engine_env {
 	const stator_def *def;
@@ -25,6 +31,7 @@ typedef struct stator_engine_env {
 	uint32_t package; /* index in the definition */
 	uint32_t kinds;	  /* mask of the extensions that it will run */
 	stator_limits limits;
+	stator_reset reset;
 	const char *folder; /* of the package, for messages */
 	const stator_module *modules;
 	size_t module_count;

@@ -107,7 +107,11 @@ STATOR_API int stator_host_open(stator_host **out,
 /* Answers everything that was accepted, then stops. [any-thread] */
 STATOR_API void stator_host_close(stator_host *host);
 
-/* One thing that is wrong with an image; strings borrowed until it returns. */
+/*
+ * One thing that is wrong with an image, or, if the message begins with
+ * "warning: ", that is right but worth a word; strings borrowed until it
+ * returns.
+ */
 typedef void (*stator_on_problem)(void *ctx, const char *file, int line,
 				  int col, const char *message);
 
@@ -138,8 +142,9 @@ STATOR_API int stator_host_deploy(stator_host *host, const char *image,
 
 /*
  * Everything that is wrong with an image: their number; 0 means that it can be
- * deployed. Whether builtin extensions are there is not asked. `opts` may be
- * NULL; of it, only the plugins count. [any-thread]
+ * deployed. Whether builtin extensions are there is not asked. Warnings, which
+ * only this gives, do not count. `opts` may be NULL; of it, only the plugins
+ * count. [any-thread]
  */
 STATOR_API int stator_check(const char *image, const stator_host_opts *opts,
 			    stator_on_problem on_problem, void *ctx);

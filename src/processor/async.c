@@ -19,7 +19,8 @@
 
 #include "processor/processor.h"
 
-enum { BUNDLE = 100, TRIES = 4, FIRST_WAIT_MS = 10 };
+enum { BUNDLE = 100, TRIES = 4, FIRST_WAIT_MS = 10, REFUSED_MS = 50 };
+#define MS INT64_C(1000000)
 
 /* An offset alone is saved this seldom: seeing an event again that the
  * projector does not want is harmless. */
@@ -81,11 +82,16 @@ static void
 failed(stator_async *a, async_projector *p, int64_t offset,
        const stator_error *err)
 {
+	/* It was not tried. */
+	if (err->code == STATOR_QUARANTINED) {
+		p->retry_at = stator__monotonic_ns() + REFUSED_MS * MS;
+		return;
+	}
 	p->tries++;
 	if (p->tries < TRIES) {
 		int64_t wait = (int64_t)FIRST_WAIT_MS << 2 * (p->tries - 1);
 
-		p->retry_at = stator__monotonic_ns() + wait * 1000000;
+		p->retry_at = stator__monotonic_ns() + wait * MS;
 		stator__logf(STATOR_LOG_WARNING, p->ext->name,
 			     "event %lld of partition %u: %s; trying again",
 			     (long long)offset, a->partition->index, err->msg);

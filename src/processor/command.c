@@ -125,12 +125,10 @@ run_extension(command *cmd, stator_error *err)
 	stator_io *io = &cmd->state->io;
 	int code;
 
-	/* sys.CUD is nothing but its CUDs. */
-	if (strcmp(cmd->ext->name, "sys.CUD") == 0)
-		return STATOR_OK;
+	if (stator__operator_has(cmd->c->worker, cmd->ext))
+		return stator__operator_command(cmd->c->worker, cmd->ext, err);
 	io->run.plog_offset = cmd->plog_offset;
 	io->run.wlog_offset = cmd->wlog_offset;
-	io->run.now_ms = stator__now_ms();
 	stator__rows_collect(&cmd->c->rows, cmd->state);
 	code = stator__worker_run(cmd->c->worker, cmd->ext, err);
 	if (code)
@@ -177,8 +175,7 @@ build_event(command *cmd, stator_error *err)
 	stator__build(&b, arena_of(cmd), def_of(cmd)->event);
 	stator__build_int(&b, STATOR_EVENT_WLOG_OFFSET, cmd->wlog_offset, err);
 	stator__build_int(&b, STATOR_EVENT_WORKSPACE, cmd->r->wsid, err);
-	stator__build_int(&b, STATOR_EVENT_REGISTERED_AT, stator__now_ms(),
-			  err);
+	stator__build_int(&b, STATOR_EVENT_REGISTERED_AT, io->run.now_ms, err);
 	stator__build_int(&b, STATOR_EVENT_OFFSET, cmd->plog_offset, err);
 	stator__build_bytes(&b, STATOR_EVENT_QNAME, stator__cslice(name), err);
 	if (io->argument.data)
@@ -317,6 +314,7 @@ execute(command *cmd, stator_error *err)
 	if (code)
 		return code;
 	stator__state_begin(cmd->state, cmd->ext, cmd->r->wsid);
+	cmd->state->io.run.now_ms = stator__now_ms();
 	code = read_sequences(cmd, err);
 	if (code == STATOR_OK)
 		code = read_arguments(cmd, err);

@@ -296,7 +296,7 @@ stator_check(const char *image, const stator_host_opts *opts,
 		.plugin_files = opts ? opts->plugin_files : NULL,
 		.plugin_file_count = opts ? opts->plugin_file_count : 0,
 	};
-	stator_problems problems = {0};
+	stator_problems warnings = {0}, problems = {.warnings = &warnings};
 	stator_version *version;
 	int count;
 
@@ -304,9 +304,16 @@ stator_check(const char *image, const stator_host_opts *opts,
 		copy_preemption(&load, opts);
 	version = stator__version_load(image, &load, &problems);
 	count = (int)problems.count;
-	if (version == NULL)
-		report(&problems, on_problem, ctx, NULL);
+	for (size_t i = 0; i < warnings.count; i++) {
+		const stator_problem *w = &warnings.items[i];
+
+		stator__problem(&problems, w->file, w->line, w->col, "%s",
+				w->message);
+	}
+	stator__problems_sort(&problems);
+	report(&problems, on_problem, ctx, NULL);
 	stator__version_free(version);
+	stator__problems_free(&warnings);
 	stator__problems_free(&problems);
 	return count;
 }

@@ -94,6 +94,15 @@ int stator__projector_run(stator_worker *w, const stator_ext *ext,
 			  const stator_row *event, stator_map *map,
 			  stator_settlements *settlements, stator_error *err);
 
+/* Operators ---------------------------------------------------------------------- */
+
+/* Whether it is the host that runs `ext`: it is of package sys. */
+bool stator__operator_has(const stator_worker *w, const stator_ext *ext);
+int stator__operator_command(stator_worker *w, const stator_ext *ext,
+			     stator_error *err);
+int stator__operator_query(stator_worker *w, const stator_ext *ext,
+			   stator_error *err);
+
 /* Effects ------------------------------------------------------------------------ */
 
 typedef struct stator_effects stator_effects;

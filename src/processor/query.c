@@ -32,6 +32,8 @@ execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
 	st->io.run.plog_offset = st->io.run.wlog_offset = 0;
 	st->io.run.now_ms = stator__now_ms();
 	stator__rows_collect(rows, st);
+	if (stator__operator_has(w, ext))
+		return stator__operator_query(w, ext, err);
 	code = stator__worker_run(w, ext, err);
 	if (code) {
 		stator__state_apply_log(st);

@@ -321,6 +321,8 @@ typedef struct stator_problems {
 	stator_arena arena;
 	stator_problem *items;
 	size_t count, cap;
+	/* Where what is right but worth a word goes; NULL: not asked for. */
+	struct stator_problems *warnings;
 } stator_problems;
 
 void stator__problem(stator_problems *list, const char *file, int line,

@@ -57,8 +57,10 @@ open_env(stator_store *s, const stator_store_opts *opts)
 		flags |= MDB_RDONLY;
 	if (opts->volatile_)
 		flags |= MDB_NOSYNC;
+	/* Under valgrind, so much address space is not missing but invalid. */
 	for (size_t size = MAP_SIZE_MOST;
-	     code == ENOMEM && size >= MAP_SIZE_LEAST; size /= 4) {
+	     (code == ENOMEM || code == EINVAL) && size >= MAP_SIZE_LEAST;
+	     size /= 4) {
 		code = mdb_env_create(&s->env);
 		if (code)
 			return code;

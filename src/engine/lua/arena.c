@@ -7,6 +7,7 @@
  * pages: free runs are kept in an ordered array and joined with their
  * neighbours.
  */
+#include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,7 +20,9 @@ enum {
 	STEPPED = 512,
 	SMALL = 8192,	      /* classes above STEPPED: four a doubling */
 	CLASSES = STEPPED / STEP + 4 * 4,
-	CHUNK = 4 * PAGE      /* what a class takes at a time, at least */
+	CHUNK = 4 * PAGE,     /* what a class takes at a time, at least */
+	SPARE = 256,	      /* pages that stay with the process */
+	GRAIN = 256	      /* an image is kept in units of so many bytes */
 };
 
 typedef struct free_block {
@@ -30,18 +33,41 @@ typedef struct run {
 	uint32_t page, pages;
 } run;
 
-struct lua_arena {
-	char *base;
-	size_t pages;	 /* in the region */
-	size_t top;	 /* pages below this have been handed out */
+/* What there is, but for free runs of pages. */
+typedef struct inventory {
+	size_t top; /* pages below this have been handed out */
 	free_block *lists[CLASSES];
 	char *at[CLASSES], *end[CLASSES]; /* rest of a class's last chunk */
-	run *runs;	 /* free ones, by page */
+	size_t used; /* bytes of blocks */
+} inventory;
+
+/* Bytes that are in use, from the base on. */
+typedef struct span {
+	size_t from, size;
+} span;
+
+/* A copy of all that is in use. What was free then is not used again, so that
+ * nothing of it needs to be put back. */
+typedef struct kept {
+	inventory has;
+	span *spans;
+	size_t span_count, span_cap;
+	char *bytes; /* of the spans */
+} kept;
+
+struct lua_arena {
+	char *base;
+	size_t pages; /* in the region */
+	inventory has;
+	run *runs; /* free ones, by page */
 	size_t run_count, run_cap;
-	size_t used;	 /* bytes of blocks */
-	size_t string;	 /* the largest block of a string */
+	size_t highest; /* the top has been there since pages were given back */
+	size_t string;	/* the largest block of a string */
+	size_t wake;	/* bytes in use from which the collector works */
+	lua_State *L;	/* whose it is */
 	sigjmp_buf *escape;
 	lua_preempt *preempt;
+	kept *image;
 };
 
 lua_arena *
@@ -58,9 +84,21 @@ stator__lua_arena_new(size_t size, size_t text)
 	}
 	a->base = base;
 	a->pages = pages;
+	a->wake = SIZE_MAX;
 	/* Its head, its bytes and a zero, in units of four bytes. */
 	a->string = text < size ? 24 + ((text + 4) & ~(size_t)3) : SIZE_MAX;
 	return a;
+}
+
+static void
+forget_image(lua_arena *a)
+{
+	if (a->image == NULL)
+		return;
+	free(a->image->spans);
+	free(a->image->bytes);
+	free(a->image);
+	a->image = NULL;
 }
 
 void
@@ -69,6 +107,7 @@ stator__lua_arena_free(lua_arena *a)
 	if (a == NULL)
 		return;
 	munmap(a->base, a->pages * PAGE);
+	forget_image(a);
 	free(a->runs);
 	free(a);
 }
@@ -76,11 +115,11 @@ stator__lua_arena_free(lua_arena *a)
 void
 stator__lua_arena_drop(lua_arena *a)
 {
-	madvise(a->base, a->top * PAGE, MADV_DONTNEED);
-	memset(a->lists, 0, sizeof(a->lists));
-	memset(a->at, 0, sizeof(a->at));
-	memset(a->end, 0, sizeof(a->end));
-	a->top = a->run_count = a->used = 0;
+	madvise(a->base, a->highest * PAGE, MADV_DONTNEED);
+	memset(&a->has, 0, sizeof(a->has));
+	a->highest = a->run_count = 0;
+	a->wake = SIZE_MAX;
+	forget_image(a);
 	a->escape = NULL;
 	a->preempt = NULL;
 }
@@ -96,7 +135,20 @@ stator__lua_arena_guard(lua_arena *a, sigjmp_buf *escape,
 size_t
 stator__lua_arena_used(const lua_arena *a)
 {
-	return a->used;
+	return a->has.used;
+}
+
+void
+stator__lua_arena_wake(lua_arena *a, lua_State *L, size_t used)
+{
+	a->L = L;
+	a->wake = used;
+}
+
+bool
+stator__lua_arena_awake(const lua_arena *a)
+{
+	return a->wake == SIZE_MAX;
 }
 
 static _Noreturn void
@@ -138,10 +190,12 @@ take_pages(lua_arena *a, size_t pages)
 			remove_run(a, i);
 		return a->base + page * PAGE;
 	}
-	if (a->pages - a->top < pages)
+	if (a->pages - a->has.top < pages)
 		leave(a, PREEMPT_MEMORY);
-	page = a->top;
-	a->top += pages;
+	page = a->has.top;
+	a->has.top += pages;
+	if (a->highest < a->has.top)
+		a->highest = a->has.top;
 	return a->base + page * PAGE;
 }
 
@@ -193,8 +247,8 @@ give_pages(lua_arena *a, char *p, size_t pages)
 	if (a->run_count) {
 		run *last = &a->runs[a->run_count - 1];
 
-		if (last->page + last->pages == a->top) {
-			a->top = last->page;
+		if (last->page + last->pages == a->has.top) {
+			a->has.top = last->page;
 			a->run_count--;
 		}
 	}
@@ -236,19 +290,19 @@ class_size(size_t class)
 static void *
 take_small(lua_arena *a, size_t class)
 {
-	free_block *block = a->lists[class];
+	free_block *block = a->has.lists[class];
 	size_t size = class_size(class);
 
 	if (block) {
-		a->lists[class] = block->next;
+		a->has.lists[class] = block->next;
 		return block;
 	}
-	if ((size_t)(a->end[class] - a->at[class]) < size) {
-		a->at[class] = take_pages(a, CHUNK / PAGE);
-		a->end[class] = a->at[class] + CHUNK;
+	if ((size_t)(a->has.end[class] - a->has.at[class]) < size) {
+		a->has.at[class] = take_pages(a, CHUNK / PAGE);
+		a->has.end[class] = a->has.at[class] + CHUNK;
 	}
-	a->at[class] += size;
-	return a->at[class] - size;
+	a->has.at[class] += size;
+	return a->has.at[class] - size;
 }
 
 static void
@@ -256,8 +310,8 @@ give_small(lua_arena *a, size_t class, void *p)
 {
 	free_block *block = p;
 
-	block->next = a->lists[class];
-	a->lists[class] = block;
+	block->next = a->has.lists[class];
+	a->has.lists[class] = block;
 }
 
 static bool
@@ -282,12 +336,22 @@ take_large(lua_arena *a, size_t size)
 	return take_pages(a, pages_for(size));
 }
 
+/* This only sets a number that LuaJIT looks at when it has allocated. */
+static void
+wake(lua_arena *a)
+{
+	a->wake = SIZE_MAX;
+	lua_gc(a->L, LUA_GCRESTART, 0);
+}
+
 static void *
 take(lua_arena *a, size_t size)
 {
 	if (a->preempt)
 		stator__preempt_point(a->preempt);
-	a->used += size;
+	a->has.used += size;
+	if (STATOR_UNLIKELY(a->has.used > a->wake))
+		wake(a);
 	return size <= SMALL ? take_small(a, class_of(size))
 			     : take_large(a, size);
 }
@@ -295,7 +359,7 @@ take(lua_arena *a, size_t size)
 static void
 give(lua_arena *a, void *p, size_t size)
 {
-	a->used -= size;
+	a->has.used -= size;
 	if (size <= SMALL)
 		give_small(a, class_of(size), p);
 	else
@@ -318,11 +382,110 @@ stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size)
 					  : old > SMALL && size > SMALL &&
 						    pages_for(old) ==
 							    pages_for(size)) {
-		a->used += size - old;
+		a->has.used += size - old;
 		return p;
 	}
 	moved = take(a, size);
 	memcpy(moved, p, old < size ? old : size);
 	give(a, p, old);
 	return moved;
+}
+
+/* Images ------------------------------------------------------------------- */
+
+static void
+add_idle(uint16_t *idle, size_t from, size_t size)
+{
+	while (size) {
+		size_t rest = GRAIN - from % GRAIN;
+		size_t part = rest < size ? rest : size;
+
+		idle[from / GRAIN] = (uint16_t)(idle[from / GRAIN] + part);
+		from += part;
+		size -= part;
+	}
+}
+
+/* How many bytes of each unit are free; caller frees with free. */
+static uint16_t *
+count_idle(const lua_arena *a)
+{
+	uint16_t *idle = stator__alloc(a->has.top * PAGE / GRAIN *
+				       sizeof(*idle) + 1);
+
+	for (size_t i = 0; i < CLASSES; i++) {
+		const free_block *b = a->has.lists[i];
+
+		if (a->has.at[i])
+			add_idle(idle, (size_t)(a->has.at[i] - a->base),
+				 (size_t)(a->has.end[i] - a->has.at[i]));
+		for (; b; b = b->next)
+			add_idle(idle, (size_t)((const char *)b - a->base),
+				 class_size(i));
+	}
+	for (size_t i = 0; i < a->run_count; i++)
+		add_idle(idle, (size_t)a->runs[i].page * PAGE,
+			 (size_t)a->runs[i].pages * PAGE);
+	return idle;
+}
+
+/* Returns their bytes. */
+static size_t
+find_spans(kept *k, const uint16_t *idle, size_t units)
+{
+	size_t bytes = 0;
+	span *last = NULL;
+
+	for (size_t i = 0; i < units; i++) {
+		if (idle[i] == GRAIN)
+			continue;
+		bytes += GRAIN;
+		if (last && last->from + last->size == i * GRAIN) {
+			last->size += GRAIN;
+			continue;
+		}
+		STATOR_GROW(k->spans, k->span_count, k->span_cap);
+		last = &k->spans[k->span_count++];
+		*last = (span){i * GRAIN, GRAIN};
+	}
+	return bytes;
+}
+
+void
+stator__lua_arena_keep(lua_arena *a)
+{
+	kept *k = stator__alloc(sizeof(*k));
+	uint16_t *idle = count_idle(a);
+	char *to;
+
+	to = k->bytes = stator__alloc(
+		find_spans(k, idle, a->has.top * PAGE / GRAIN) + 1);
+	for (size_t i = 0; i < k->span_count; i++) {
+		memcpy(to, a->base + k->spans[i].from, k->spans[i].size);
+		to += k->spans[i].size;
+	}
+	free(idle);
+	k->has = a->has;
+	memset(k->has.lists, 0, sizeof(k->has.lists));
+	forget_image(a);
+	a->image = k;
+}
+
+void
+stator__lua_arena_put_back(lua_arena *a)
+{
+	const kept *k = a->image;
+	const char *from = k->bytes;
+
+	a->has = k->has;
+	a->run_count = 0;
+	for (size_t i = 0; i < k->span_count; i++) {
+		memcpy(a->base + k->spans[i].from, from, k->spans[i].size);
+		from += k->spans[i].size;
+	}
+	if (a->highest <= k->has.top + SPARE)
+		return;
+	madvise(a->base + k->has.top * PAGE,
+		(a->highest - k->has.top) * PAGE, MADV_DONTNEED);
+	a->highest = k->has.top;
 }

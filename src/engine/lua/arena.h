@@ -31,6 +31,15 @@ void stator__lua_arena_drop(lua_arena *arena);
 void stator__lua_arena_guard(lua_arena *arena, sigjmp_buf *escape,
 			     lua_preempt *preempt);
 size_t stator__lua_arena_used(const lua_arena *arena);
+/* The collector of `L`, which rests, works from so many bytes on. */
+void stator__lua_arena_wake(lua_arena *arena, lua_State *L, size_t used);
+bool stator__lua_arena_awake(const lua_arena *arena);
+/*
+ * Keeps what the arena has, to be put back any number of times; blocks that
+ * were made since are gone then. Dropping the arena drops what was kept.
+ */
+void stator__lua_arena_keep(lua_arena *arena);
+void stator__lua_arena_put_back(lua_arena *arena);
 /* A lua_Alloc; `ctx` is the arena. */
 void *stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size);
 

@@ -3,7 +3,7 @@
  * package of a partition.
  *
  * Lua calls C through a table of plain functions (calls.c), which never call
- * Lua. C enters Lua only in `guarded`, which is also where a run lands that
+ * Lua. C enters Lua only in `stator__lua_guarded`, which is also where a run lands that
  * has used up its memory: the state is dropped then, and a fresh one is made
  * for the next run.
  */
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/embed.h"
+#include "engine/lua/advice.h"
 #include "engine/lua/engine_lua.h"
 
 /* Entering Lua ------------------------------------------------------------ */
@@ -26,10 +27,9 @@ drop_state(lua_engine *e)
 	stator__preempt_flush(&e->preempt);
 	stator__lua_mcode_drop(&e->code);
 	stator__lua_arena_drop(e->arena);
+	e->has_image = false;
 	e->L = NULL;
 }
-
-typedef int (*lua_entry)(lua_engine *e, void *ctx);
 
 /* A run was left where it was, by its memory or its time. */
 static int
@@ -37,7 +37,12 @@ landed(lua_engine *e, int by)
 {
 	if (e->preempt.thread)
 		stator__preempt_disarm(&e->preempt);
-	drop_state(e);
+	stator__lua_arena_guard(e->arena, NULL, NULL);
+	e->left = true;
+	if (e->has_image)
+		stator__lua_put_back(e);
+	else
+		drop_state(e);
 	switch (by) {
 	case PREEMPT_TIME:
 		return STATOR_TIME_LIMIT;
@@ -48,13 +53,9 @@ landed(lua_engine *e, int by)
 	}
 }
 
-/*
- * Calls `entry`, which may raise Lua errors only inside lua_pcall, and is the
- * host's own when it has no limit of time. MEMORY_LIMIT, STRING_LIMIT or
- * TIME_LIMIT when it was left; there is no state then.
- */
-static int
-guarded(lua_engine *e, lua_entry entry, void *ctx, uint32_t limit_ms)
+int
+stator__lua_guarded(lua_engine *e, lua_entry entry, void *ctx,
+		    uint32_t limit_ms)
 {
 	bool limited = PREEMPT_LIMITS && limit_ms;
 	int code = sigsetjmp(e->escape, 0);
@@ -192,32 +193,6 @@ report_line(const lua_engine *e, stator_problems *problems,
 	return false;
 }
 
-void
-stator__lua_check(const stator_module *m, stator_problems *problems)
-{
-	lua_State *L = luaL_newstate();
-	const char *text = m->text.data, *message;
-	char *rest;
-	long line;
-
-	/* LuaJIT: a number like 1LL loads what a collection takes away while
-	 * ffi itself is not loaded; lua_close then misses it. */
-	lua_gc(L, LUA_GCSTOP, 0);
-	if (m->text.size && text[0] == '\033') {
-		stator__problem(problems, m->file, 1, 1,
-				"bytecode is not taken; put the source here");
-	} else if (luaL_loadbuffer(L, text, m->text.size, "=")) {
-		/* ":3: text" */
-		message = lua_tostring(L, -1);
-		message += *message == ':';
-		line = strtol(message, &rest, 10);
-		if (strncmp(rest, ": ", 2) == 0)
-			message = rest + 2;
-		stator__problem(problems, m->file, (int)line, 1, "%s", message);
-	}
-	lua_close(L);
-}
-
 /* "restaurant.NewOrder: text" is about where that was declared. */
 static bool
 report_extension(const lua_engine *e, stator_problems *problems,
@@ -269,7 +244,10 @@ note_places(lua_engine *e)
 	}
 }
 
-/* Stack when booted: the run function, the places, the problems. */
+/*
+ * Stack when booted: the run function, the places, the problems. The first
+ * stays, and the one that advises if somebody wants to know.
+ */
 static int
 enter_boot(lua_engine *e, void *ctx)
 {
@@ -296,7 +274,9 @@ enter_boot(lua_engine *e, void *ctx)
 		lua_pop(e->L, 1);
 	}
 	note_places(e);
-	lua_settop(e->L, 1);
+	lua_getfield(e->L, 3, "advise");
+	lua_replace(e->L, 2);
+	lua_settop(e->L, result->problems->warnings ? 2 : 1);
 	return count ? STATOR_IMAGE : STATOR_OK;
 }
 
@@ -312,15 +292,25 @@ load_limit(const stator_limits *limits)
 }
 
 static int
+enter_advise(lua_engine *e, void *ctx)
+{
+	stator__lua_advise(e->L, e->env, ctx);
+	return STATOR_OK;
+}
+
+static int
 make_state(lua_engine *e, stator_problems *problems)
 {
 	const stator_limits *limits = &e->env->limits;
 	boot_result result = {problems};
 	bool visited = stator__preempt_visit();
-	int code = guarded(e, enter_boot, &result, load_limit(limits));
+	int code = stator__lua_guarded(e, enter_boot, &result,
+				       load_limit(limits));
 	char place[256], text[320];
 
 	stator__preempt_leave(visited);
+	if (code == STATOR_OK)
+		code = stator__lua_loaded(e);
 	if (code == STATOR_TIME_LIMIT) {
 		snprintf(text, sizeof(text),
 			 "%slimit of %u ms exceeded while it is loaded",
@@ -334,6 +324,8 @@ make_state(lua_engine *e, stator_problems *problems)
 		       "loading exceeds the limit of the length of a string");
 	} else if (code && e->L)
 		drop_state(e);
+	else if (problems->warnings)
+		stator__lua_guarded(e, enter_advise, problems->warnings, 0);
 	return code;
 }
 
@@ -433,6 +425,7 @@ static void
 hand_in(lua_engine *e, const stator_ext *ext, stator_state *st)
 {
 	e->state = st;
+	e->run.now = (double)st->io.run.now_ms;
 	if (ext->kind == STATOR_PROJECTOR) {
 		stator__lua_add_slot(e, &st->io.event);
 		return;
@@ -483,12 +476,12 @@ failed_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
 {
 	stator_state *st = e->state;
 
-	if (e->L == NULL)
+	if (e->left)
 		left_run(e, ext, err, code);
 	/* Nobody knows what such a run has left in its state. */
-	if (code == STATOR_MEMORY_LIMIT && e->L)
+	else if (code == STATOR_MEMORY_LIMIT && !e->has_image)
 		drop_state(e);
-	if (st->breach && e->L) {
+	if (st->breach && !e->left) {
 		if (code != st->breach)
 			*err = st->breach_error;
 		code = st->breach;
@@ -507,20 +500,13 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *st,
 
 	if (e->L == NULL && (code = remake_state(e, err)) != STATOR_OK)
 		return code;
+	e->left = false;
 	hand_in(e, ext, st);
-	code = guarded(e, enter_run, &call, run_limit(&e->env->limits, ext));
+	code = stator__lua_guarded(e, enter_run, &call, run_limit(&e->env->limits, ext));
 	if (STATOR_UNLIKELY(code || st->breach))
 		code = failed_run(e, ext, err, code);
 	e->state = NULL;
 	return code;
-}
-
-static int
-enter_collect(lua_engine *e, void *ctx)
-{
-	(void)ctx;
-	lua_gc(e->L, LUA_GCCOLLECT, 0);
-	return STATOR_OK;
 }
 
 static void
@@ -530,12 +516,10 @@ reset(stator_engine *engine)
 
 	e->run.base += e->run.count;
 	e->run.count = 0;
+	e->run.now = 0;
 	e->batch_count = 0;
 	e->cursor_count = 0;
-	/* A softer limit than the run's: here it costs nobody's run. */
-	if (e->L && stator__lua_arena_used(e->arena) >
-			    e->env->limits.memory / 2)
-		guarded(e, enter_collect, NULL, 0);
+	stator__lua_reset(e);
 }
 
 const stator_engine_ops stator__engine_lua = {

@@ -37,7 +37,28 @@ struct lua_engine {
 	stator_arena place_arena;
 	sigjmp_buf escape;
 	lua_preempt preempt;
+	bool left; /* the run was, where it was */
+	/* Between runs (reset.c). */
+	bool has_image, collecting;
+	size_t used; /* bytes of the arena, after the last run */
+	size_t goal; /* of a cycle of the collector */
+	size_t wake; /* the collector works during a run from here on */
 };
+
+typedef int (*lua_entry)(lua_engine *e, void *ctx);
+/*
+ * Calls `entry`, which may raise Lua errors only inside lua_pcall, and is the
+ * host's own when it has no limit of time. MEMORY_LIMIT, STRING_LIMIT or
+ * TIME_LIMIT when it was left; the state is put back or gone then.
+ */
+int stator__lua_guarded(lua_engine *e, lua_entry entry, void *ctx,
+			uint32_t limit_ms);
+
+/* After loading, and after each run: OK, or the limit that was passed. */
+int stator__lua_loaded(lua_engine *e);
+void stator__lua_reset(lua_engine *e);
+/* Puts the image back. */
+void stator__lua_put_back(lua_engine *e);
 
 /* What Lua calls. */
 extern const lua_api stator__lua_api;

@@ -23,7 +23,8 @@ typedef struct lua_run {
 	stator_row *slots;
 	uint8_t *out;	  /* where Lua writes a row */
 	uint32_t out_cap; /* bytes there */
-	int32_t code;	  /* of the last call that failed */
+	double now; /* of the run, in ms since 1970; 0: none is on */
+	int32_t code; /* of the last call that failed */
 	char message[1024];
 } lua_run;
 

@@ -64,8 +64,11 @@ stator__lua_mcode_init(lua_State *L, lua_mcode *code)
 		end = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
 		code->noted = find_note(L, (void *)(end - AREA));
 	}
-	if (code->noted == NULL)
+	if (code->noted == NULL) {
+		/* What the warm-up has made goes, too: nobody would release it. */
+		luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
 		luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+	}
 }
 
 void __deregister_frame(void *begin) __attribute__((weak));
@@ -98,9 +101,7 @@ stator__lua_mcode_drop(lua_mcode *code)
 	code->noted = NULL;
 	if (area == NULL)
 		return;
-#ifdef __x86_64__
 	if (is_registered(area))
 		__deregister_frame(area + sizeof(struct link));
-#endif
 	munmap(area, AREA);
 }

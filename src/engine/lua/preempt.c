@@ -30,6 +30,8 @@ enum {
 	IDLE_MS = 100,	/* without a run: the watchdog goes to sleep */
 	RETRY_MS = 1,	/* a run that could not be left is tried again */
 	POLITE_TRIES = 5, /* before safe points leave, which know no line */
+	AGAIN_TRIES = 50, /* before a signal that has not come is sent again */
+	DEAF_TRIES = 1000, /* before it is said that none comes */
 	LONGEST_MS = 10 /* a new run is seen after this, at the latest */
 };
 #define MS INT64_C(1000000)
@@ -44,6 +46,9 @@ typedef struct watched {
 	int64_t since, cpu;
 	bool over;
 	uint32_t tries;
+	uint64_t heard;
+	uint32_t unheard; /* tries since a signal was sent that has not come */
+	struct watched *outer; /* of a run that is waiting for this one's */
 } watched;
 
 /* What a process has one of: signals and the fork of a process are its. */
@@ -51,7 +56,7 @@ static struct watch {
 	pthread_mutex_t life; /* of opening and closing */
 	uint32_t users;
 	pthread_mutex_t lock; /* of what the watchdog looks at, and `asleep` */
-	bool stopping, hooked, barrier;
+	bool stopping, hooked, barrier, deaf;
 	pthread_t watchdog;
 	watched *threads;
 	pthread_key_t at_exit;
@@ -100,7 +105,7 @@ detach(void *thread)
 		at = &(*at)->next;
 	*at = w->next;
 	pthread_mutex_unlock(&watch.lock);
-	stator__preempt_self = NULL;
+	stator__preempt_self = w->outer ? &w->outer->thread : NULL;
 	stator__preempt_stack_free(w->thread.stack);
 	free(w);
 }
@@ -113,6 +118,7 @@ stator__preempt_attach(void)
 	w->tid = (int32_t)syscall(SYS_gettid);
 	pthread_getcpuclockid(pthread_self(), &w->cpu_clock);
 	w->thread.stack = stator__preempt_stack_new();
+	w->outer = (watched *)stator__preempt_self;
 	pthread_mutex_lock(&watch.lock);
 	w->thread.asleep = watch.asleep;
 	w->next = watch.threads;
@@ -127,7 +133,8 @@ stator__preempt_attach(void)
 bool
 stator__preempt_visit(void)
 {
-	if (stator__preempt_self)
+	/* A run that is on has called the host, which comes back from here. */
+	if (stator__preempt_self && stator__preempt_self->run % 2 == 0)
 		return false;
 	stator__preempt_attach();
 	return true;
@@ -138,8 +145,8 @@ stator__preempt_leave(bool visited)
 {
 	if (!visited)
 		return;
-	pthread_setspecific(watch.at_exit, NULL);
 	detach(stator__preempt_self);
+	pthread_setspecific(watch.at_exit, stator__preempt_self);
 }
 
 /* Runs ---------------------------------------------------------------------- */
@@ -215,6 +222,25 @@ is_over(const watched *w, int64_t limit, int64_t *wait)
 	return cpu >= limit;
 }
 
+/*
+ * One signal at a time: a thread that waits for a CPU would find a whole queue
+ * of real-time ones. None comes at all where the thread blocks them or somebody
+ * has put another handler over this one.
+ */
+static void
+interrupt(watched *w)
+{
+	uint64_t heard = __atomic_load_n(&w->thread.heard, __ATOMIC_RELAXED);
+
+	if (heard != w->heard)
+		w->unheard = 0;
+	w->heard = heard;
+	if (w->unheard++ % AGAIN_TRIES == 0)
+		stator__preempt_interrupt(w->tid);
+	if (w->unheard == DEAF_TRIES)
+		watch.deaf = true;
+}
+
 /* True when the thread has something to be watched. */
 static bool
 look_at(watched *w, int64_t *wait)
@@ -230,7 +256,7 @@ look_at(watched *w, int64_t *wait)
 	if (moved) {
 		w->run = run;
 		w->over = false;
-		w->tries = 0;
+		w->tries = w->unheard = 0;
 		w->since = watch.now;
 		if (run % 2 == 1)
 			w->cpu = cpu_time(w);
@@ -247,7 +273,7 @@ look_at(watched *w, int64_t *wait)
 		__atomic_store_n(&t->due, run, __ATOMIC_RELEASE);
 	/* What it does in the host is not to be disturbed. */
 	if (signals && !__atomic_load_n(&t->in_host, __ATOMIC_RELAXED))
-		stator__preempt_interrupt(w->tid);
+		interrupt(w);
 	return true;
 }
 
@@ -288,6 +314,19 @@ doze(uint32_t bell)
 	set_asleep(false);
 }
 
+/* Once: the program will not change its mind. */
+static void
+say_deaf(void)
+{
+	static bool said;
+
+	if (!said)
+		stator__logf(STATOR_LOG_ERROR, "preemption",
+			     "the signal does not reach a run that is over its "
+			     "limit: somebody blocks it or has taken it");
+	said = true;
+}
+
 static void *
 watchdog_main(void *ctx)
 {
@@ -304,6 +343,8 @@ watchdog_main(void *ctx)
 		else if ((idle += wait) > IDLE_MS * MS)
 			doze(bell);
 		pthread_mutex_unlock(&watch.lock);
+		if (watch.deaf)
+			say_deaf();
 		sleep_for(bell, wait);
 		passed = stator__monotonic_ns() - before;
 		before += passed;
@@ -338,8 +379,8 @@ in_child(void)
 
 	watch.users = 0;
 	watch.threads = w;
-	if (w) {
-		w->next = NULL;
+	for (; w; w = w->outer) {
+		w->next = w->outer;
 		w->tid = (int32_t)syscall(SYS_gettid);
 		pthread_getcpuclockid(pthread_self(), &w->cpu_clock);
 	}

@@ -59,6 +59,7 @@ struct lua_thread {
 	uint64_t run;  /* counts arms and disarms: odd while a run is on */
 	uint64_t over; /* the run whose time is up */
 	uint64_t due;  /* the same some tries later: safe points may leave */
+	uint64_t heard; /* counts signals that have come */
 	lua_preempt *preempt;
 	uint32_t limit_ms;
 	uint32_t signals;
@@ -78,8 +79,9 @@ struct lua_thread {
 bool stator__preempt_open(int32_t wanted, int32_t signal);
 void stator__preempt_close(void);
 /*
- * For threads that are not the host's: `visit` before the first arm; what it
- * says goes to `leave`, after the last disarm, and the thread is as it was.
+ * For threads that are not the host's, or in the middle of a run: `visit` before
+ * the first arm; what it says goes to `leave`, after the last disarm, and the
+ * thread is as it was.
  */
 bool stator__preempt_visit(void);
 void stator__preempt_leave(bool visited);

@@ -16,6 +16,13 @@
  */
 #include "engine/lua/preempt.h"
 
+/* clang's way to say __SANITIZE_THREAD__. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STATOR_NO_SIGNALS
+#endif
+#endif
+
 #if defined(__x86_64__) && defined(__GLIBC__) && \
 	!defined(__SANITIZE_THREAD__) && !defined(STATOR_NO_SIGNALS)
 
@@ -150,7 +157,8 @@ find_places(const char **why)
 		"memset", "strlen", "strchr"};
 	range libc = {0, 0}, own = {0, 0};
 
-	if (!find_text((uintptr_t)dlsym(RTLD_DEFAULT, "malloc_usable_size"),
+	/* A function that nobody puts another one in the place of. */
+	if (!find_text((uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version"),
 		       &libc))
 		libc = (range){0, 0};
 	if (!find_text((uintptr_t)lua_newstate, &signals.luajit)) {
@@ -290,13 +298,14 @@ on_hook(lua_State *L, lua_Debug *at)
 	stator__preempt_stop(t->preempt);
 }
 
-/* A signal begins with the default rounding and traps; the thread goes on with
- * what it had. */
+/* A signal begins with the default rounding and traps and blocks its number; the
+ * thread goes on with what it had. */
 static _Noreturn void
-leave(lua_preempt *p, const preempt_stack *stack)
+leave(lua_preempt *p, const preempt_stack *stack, const ucontext_t *context)
 {
 	__asm__ volatile("ldmxcsr %0" : : "m"(stack->control_sse));
 	__asm__ volatile("fldcw %0" : : "m"(stack->control_x87));
+	pthread_sigmask(SIG_SETMASK, &context->uc_sigmask, NULL);
 	stator__preempt_stop(p);
 }
 
@@ -322,7 +331,7 @@ try_to_leave(lua_thread *t, const ucontext_t *context)
 		return;
 	if (in_own_code(p, pc) &&
 	    (note_trace(p, pc) || stack->tries >= polite))
-		leave(p, stack);
+		leave(p, stack, context);
 	/* The interpreter is asked first: it knows its line. */
 	if (stack->tries == 1)
 		signals.sethook(p->L, on_hook, LUA_MASKCOUNT, 1);
@@ -336,7 +345,7 @@ try_to_leave(lua_thread *t, const ucontext_t *context)
 	    !in_byte_function(p, pc, sp))
 		return;
 	guess_trace(p, sp);
-	leave(p, stack);
+	leave(p, stack, context);
 }
 
 static void
@@ -369,6 +378,8 @@ on_signal(int number, siginfo_t *info, void *context)
 		return;
 	}
 	t = stator__preempt_self;
+	if (t)
+		__atomic_store_n(&t->heard, t->heard + 1, __ATOMIC_RELAXED);
 	if (t && t->stack && is_over(t) &&
 	    !__atomic_load_n(&t->in_host, __ATOMIC_RELAXED) &&
 	    t->preempt->L)
@@ -484,7 +495,11 @@ stator__preempt_signals_open(int32_t number, const char **why)
 	signals.sethook = lua_sethook;
 	number = number ? number : SIGURG;
 	sigemptyset(&ours.sa_mask);
-	ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART;
+	/*
+	 * Rationale for no SA_NODEFER: real-time signals queue up while the
+	 * thread waits for a CPU, and would come one inside of the other.
+	 */
+	ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
 	if (sigaction(number, &ours, &signals.before)) {
 		*why = "the signal cannot be taken";
 		return false;

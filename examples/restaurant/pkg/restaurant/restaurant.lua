@@ -53,21 +53,22 @@ function M.CalcPopularity(event)
   end
 end
 
+local function give(month, days, amount)
+  if month then state.result { Month = month, Days = days, Amount = amount } end
+end
+
 --- QUERY Sales: the months of a year, or one of them.
 function M.Sales(args)
   local month, days, amount
-  local function give()
-    if month then state.result { Month = month, Days = days, Amount = amount } end
-  end
   for key, day in state.read(OrderedItems { Year = args.Year, Month = args.Month }) do
     if key.Month ~= month then
-      give()
+      give(month, days, amount)
       month, days, amount = key.Month, 0, 0
     end
     days = days + 1
     amount = amount + day.Amount
   end
-  give()
+  give(month, days, amount)
 end
 
 return M
