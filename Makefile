@@ -50,7 +50,7 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan abi bench examples install \
+.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-store examples install \
 	clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
@@ -112,6 +112,14 @@ bench: all $(BENCH)/storage ## measure; prints tables and writes build/bench/res
 	$(Q)rm -rf $(BENCH)/results.json $(BENCH)/data && mkdir -p $(BENCH)/data && cp -r bench/storage $(BENCH)/data/far
 	$(Q)echo '{"storages":{"bench.Counter":{"isolation":"process"}}}' >$(BENCH)/data/far/descriptor.json
 	$(Q)$(BENCH)/storage bench/storage $(BUILD)/plugins/counter.so $(BENCH)/data $(BENCH)/results.json
+
+bench-store: $(BENCH)/store ## measure commits of a ledger: the log, LMDB, the bare write and sync
+	$(Q)folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
+
+$(BENCH)/store: bench/store.c $(BUILD)/libstator.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libstator.a $(LDLIBS)
 
 $(BENCH)/counter.o: plugins/counter/counter.c
 	@mkdir -p $(@D)

@@ -73,7 +73,7 @@ int
 main(int argc, char **argv)
 {
 	const stator_load_opts load = {.purpose = STATOR_TO_RUN};
-	const stator_app_opts app_opts = {1, false};
+	const stator_app_opts app_opts = {.partitions = 1};
 	stator_problems problems = {0};
 	stator_version *version;
 	stator_worker *w;

@@ -71,7 +71,7 @@ fill(reader *r)
 static void
 open_reader(reader *r, const char *image, const char *data, bool trusted)
 {
-	stator_app_opts opts = {1, false};
+	stator_app_opts opts = {.partitions = 1};
 	stator_version *v;
 	stator_error err;
 

@@ -88,6 +88,7 @@ describe("stator check", function()
         "intents": 1000, "rowsRead": 100000, "bytesReturned": 16777216, "breaches": 10,
         "quarantineMs": 1000 },
       "reset": "frozen", "storages": {}, "durability": "log",
+      "log": { "memoryMB": 256 },
       "packages": { "shop": { "limits": { "memoryMB": 32 }, "reset": "frozen" } } }]] })
 
     refuses_descriptor("an unknown key, with a guess", '{"partition":2}',
@@ -130,6 +131,10 @@ describe("stator check", function()
       "limits.timeMs.job: expected a whole number from 1 to 4294967295, found 0")
     refuses_descriptor("a durability that does not exist", '{"durability":"never"}',
       'durability: expected "log", "store" or "none", found "never"')
+    refuses_descriptor("a log without memory", '{"log":{"memoryMB":0}}',
+      "log.memoryMB: expected a whole number from 1 to 65536, found 0")
+    refuses_descriptor("what a log does not have, with a guess", '{"log":{"memory":1}}',
+      "log.memory: unknown key; did you mean memoryMB?")
     refuses_like("a reset that does not exist", { [DESCRIPTOR] = '{"reset":"warm"}' },
       '^descriptor%.json:1:%d+: reset: expected "frozen".*, found "warm"$')
     refuses_descriptor("packages that are an array", '{"packages":[]}',

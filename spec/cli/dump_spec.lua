@@ -316,7 +316,7 @@ describe("stator dump", function()
     refuses("which name is missing for a record", "record", 2,
       "which record? say its name: package.Name")
     refuses("what can be dumped", "vlog", 2,
-      'no dump of "vlog"; there are view, record, wlog and plog')
+      'no dump of "vlog"; there are view, record, wlog, plog and log')
     refuses("that an option does not exist", "wlog --wid 1", 2,
       "no option --wid; see `stator dump --help`")
     refuses("that there is an argument too many", "view shop.Ints shop.Texts", 2,

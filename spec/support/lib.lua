@@ -62,18 +62,27 @@ void stator__map_rollback(stator_map *);
 
 typedef struct stator_store stator_store;
 typedef struct stator_snapshot stator_snapshot;
-typedef struct stator_store_opts { bool read_only; bool volatile_; } stator_store_opts;
+typedef struct stator_store_opts {
+  bool read_only; bool volatile_; size_t overlay_bytes; size_t segment_bytes;
+  size_t part_bytes; uint32_t progress_ms; const void *files;
+} stator_store_opts;
 typedef struct stator_store_ops {
   const char *name;
   int (*open)(stator_store **, const char *, const stator_store_opts *, stator_error *);
   void (*close)(stator_store *);
   int (*snapshot)(stator_store *, stator_snapshot **, stator_error *);
+  int (*newest)(stator_store *, stator_snapshot **, stator_error *);
   int (*refresh)(stator_snapshot *, stator_error *);
   void (*snapshot_end)(stator_snapshot *);
   void *get, *range, *next, *release;
   int (*commit)(stator_store *, const stator_map *, stator_error *);
 } stator_store_ops;
 extern const stator_store_ops stator__store_lmdb;
+extern const stator_store_ops stator__store_log;
+bool stator__store_has_log(const char *path);
+int stator__store_settle(const char *path, stator_error *);
+uint32_t stator__crc32c(uint32_t, const void *, size_t);
+uint32_t stator__crc32c_plain(uint32_t, const void *, size_t);
 typedef struct stator_view {
   const stator_store_ops *ops; stator_snapshot *snapshot; stator_map *over;
 } stator_view;

@@ -12,6 +12,9 @@ M.sanitized = os.getenv "STATOR_SANITIZED" ~= nil
 -- The sanitizers' library is preloaded into LuaJIT; the command has its own.
 M.command = M.sanitized and here .. "/spec/support/sanitized" or M.build .. "/stator"
 
+-- Before a program that loads the library into itself.
+M.preload = M.sanitized and "LD_PRELOAD=" .. os.getenv "LD_PRELOAD" .. " " or ""
+
 local function quote(s) return "'" .. tostring(s):gsub("'", [['\'']]) .. "'" end
 M.quote = quote
 
@@ -48,10 +51,13 @@ end
 
 local folders = {}
 
---- A folder that `M.clean` removes.
-function M.folder()
+--- A folder that `M.clean` removes; in memory, for what syncs often, if there is such a place.
+function M.folder(in_memory)
   local path = os.tmpname()
   os.remove(path)
+  if in_memory and os.execute "test -w /dev/shm" == 0 then
+    path = "/dev/shm/" .. path:match "[^/]+$"
+  end
   os.execute("mkdir -p " .. quote(path))
   folders[#folders + 1] = path
   return path

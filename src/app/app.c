@@ -151,24 +151,94 @@ settle_partitions(stator_app *app, const stator_descriptor *descriptor,
 	return has ? STATOR_OK : write_partitions(app, err);
 }
 
+char *
+stator__app_partition_folder(const stator_app *app, uint32_t i)
+{
+	return stator__format("%s/partition-%u", app->data, i);
+}
+
+/* The store of a partition: with a log before the tree, or the tree alone. */
 static int
-open_partition(stator_app *app, uint32_t i, const stator_app_opts *opts,
-	       stator_error *err)
+choose_store(stator_partition *p, const char *path, bool read_only,
+	     stator_error *err)
+{
+	p->ops = &stator__store_log;
+	if (p->app->durability != STATOR_DURABILITY_STORE)
+		return STATOR_OK;
+	/* The data may have been written with another durability. */
+	if (read_only)
+		return STATOR_OK;
+	p->ops = &stator__store_lmdb;
+	return stator__store_has_log(path) ? stator__store_settle(path, err)
+					   : STATOR_OK;
+}
+
+/*
+ * Two overlays are in memory, one that is written and one on its way into the
+ * tree, with a quarter more that is written meanwhile; and the pages of the
+ * checkpoint. So an overlay gets a third of it all.
+ */
+static stator_store_opts
+store_opts(const stator_app *app, const stator_descriptor *descriptor,
+	   bool read_only)
+{
+	enum { LEAST = 1 << 20 };
+	uint64_t share = descriptor->log_memory / app->partition_count;
+	uint64_t overlay = share / 3 > LEAST ? share / 3 : LEAST;
+	stator_store_opts opts = {
+		.read_only = read_only,
+		.volatile_ = app->durability == STATOR_DURABILITY_NONE,
+		.overlay_bytes = overlay,
+		.part_bytes = overlay / 5 * 2};
+
+	/* A large segment that is not needed any more is found late. */
+	if (overlay < 64 << 20)
+		opts.segment_bytes = overlay / 4;
+	return opts;
+}
+
+static int
+open_partition(stator_app *app, uint32_t i, const stator_version *version,
+	       const stator_app_opts *opts, stator_error *err)
 {
 	stator_partition *p = &app->partitions[i];
-	stator_store_opts store = {
-		.read_only = opts->read_only,
-		.volatile_ = app->durability == STATOR_DURABILITY_NONE,
-	};
-	char *path = stator__format("%s/partition-%u", app->data, i);
+	const stator_store_opts store =
+		store_opts(app, &version->descriptor, opts->read_only);
+	char *path = stator__app_partition_folder(app, i);
 	int code;
 
 	p->app = app;
 	p->index = i;
-	p->ops = &stator__store_lmdb;
-	code = p->ops->open(&p->store, path, &store, err);
+	if (opts->folders_only) {
+		free(path);
+		return STATOR_OK;
+	}
+	code = choose_store(p, path, opts->read_only, err);
+	if (code == STATOR_OK)
+		code = p->ops->open(&p->store, path, &store, err);
 	free(path);
 	return code;
+}
+
+/* The names of folders that have just been made are durable, too. */
+static int
+sync_folders(const stator_app *app, const char *data, stator_error *err)
+{
+	char *above = stator__format("%s/..", data);
+	bool synced = sync_folder(data) && sync_folder(app->data);
+
+	/* It may be somebody else's, and not to be opened. */
+	sync_folder(above);
+	free(above);
+	for (uint32_t i = 0; i < app->partition_count && synced; i++) {
+		char *path = stator__app_partition_folder(app, i);
+
+		synced = sync_folder(path);
+		free(path);
+	}
+	return synced ? STATOR_OK
+		      : stator__fail(err, STATOR_IO, "%s: sync: %s", app->data,
+				     strerror(errno));
 }
 
 static int
@@ -194,7 +264,10 @@ open_all(stator_app *app, const stator_version *version, const char *data,
 	app->partitions = stator__alloc(app->partition_count *
 					sizeof(*app->partitions));
 	for (uint32_t i = 0; i < app->partition_count && !code; i++)
-		code = open_partition(app, i, opts, err);
+		code = open_partition(app, i, version, opts, err);
+	if (code == STATOR_OK && !opts->read_only &&
+	    app->durability != STATOR_DURABILITY_NONE)
+		code = sync_folders(app, data, err);
 	return code;
 }
 

@@ -31,6 +31,7 @@ typedef struct stator_descriptor {
 	stator_limits limits;
 	stator_reset reset;
 	stator_durability durability;
+	uint64_t log_memory; /* for what is in the log only, all partitions */
 	const struct stator_json *packages; /* limits, reset of single ones */
 	const struct stator_json *storages; /* configuration, isolation */
 } stator_descriptor;
@@ -176,6 +177,7 @@ struct stator_app {
 typedef struct stator_app_opts {
 	uint32_t partitions; /* 0: as the data has, or the descriptor says */
 	bool read_only;
+	bool folders_only; /* partitions are not opened */
 } stator_app_opts;
 
 /* Opens the data of a version, which is taken. */
@@ -184,5 +186,7 @@ int stator__app_open(stator_app **out, stator_version *version,
 		     stator_error *err);
 void stator__app_close(stator_app *app);
 stator_partition *stator__app_partition(const stator_app *app, int64_t wsid);
+/* Where the data of partition `i` is. Caller frees. */
+char *stator__app_partition_folder(const stator_app *app, uint32_t i);
 
 #endif

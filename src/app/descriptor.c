@@ -244,6 +244,14 @@ read_durability(reader *r, const char *path, const stator_json *value, void *to)
 	complain(r, path, "\"log\", \"store\" or \"none\"", value);
 }
 
+static void
+read_log(reader *r, const char *path, const stator_json *value, void *to)
+{
+	const member members[] = {{"memoryMB", read_megabytes, to}};
+
+	read_object(r, path, value, members, STATOR_COUNT(members));
+}
+
 /* An object with members of any names, each an object of these. */
 static void
 read_each(reader *r, const char *path, const stator_json *value,
@@ -325,6 +333,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		{"reset", read_reset, &d->reset},
 		{"storages", read_storages, &d->storages},
 		{"durability", read_durability, &d->durability},
+		{"log", read_log, &d->log_memory},
 		{"packages", read_packages, &d->packages},
 	};
 	stator_json *json;
@@ -336,6 +345,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		.partitions = 1,
 		.app_workspaces = 1,
 		.query_engines = 2,
+		.log_memory = 256u << 20,
 		.limits = {.memory = 64u << 20,
 			   .intents = 1000,
 			   .rows = 100000,

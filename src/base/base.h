@@ -146,6 +146,11 @@ long stator__base64_decode(uint8_t *out, const char *text, size_t size);
 /* The 32-bit hash that identifies a name in stored data. */
 uint32_t stator__hash(const void *data, size_t size);
 
+/* CRC-32C of bytes behind others, whose own was `crc`; 0 at the beginning. */
+uint32_t stator__crc32c(uint32_t crc, const void *data, size_t size);
+/* The same without the processor's help. */
+uint32_t stator__crc32c_plain(uint32_t crc, const void *data, size_t size);
+
 /*
  * The most alike of `count` names, for "did you mean"; NULL when none is
  * close.

@@ -92,26 +92,28 @@ stator__folder_read(stator_arena *arena, const char *path, const char ***names,
 	struct dirent *entry;
 	size_t n = 0, cap = 0;
 	DIR *dir = opendir(path);
+	int code;
 
 	*names = NULL;
 	*count = 0;
 	if (dir == NULL)
 		return errno;
-	while ((entry = readdir(dir)) != NULL) {
+	for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0) {
 		if (entry->d_name[0] == '.')
 			continue;
 		STATOR_GROW(found, n, cap);
 		found[n++] = stator__arena_str(arena, entry->d_name,
 					       strlen(entry->d_name));
 	}
+	code = errno;
 	closedir(dir);
-	if (n) {
+	if (code == 0 && n) {
 		qsort(found, n, sizeof(*found), compare);
 		*names = stator__arena_copy(arena, found, n * sizeof(*found));
 		*count = n;
 	}
 	free(found);
-	return 0;
+	return code;
 }
 
 bool

@@ -169,7 +169,7 @@ STATOR_API void stator_host_drain(stator_host *host);
 typedef struct stator_dump_opts {
 	uint32_t abi;
 	uint32_t size;
-	const char *what;   /* "view", "record", "wlog" or "plog" */
+	const char *what;   /* "view", "record", "wlog", "plog", "log" */
 	const char *entity; /* of "view" and "record" */
 	int64_t wsid;	    /* 0: all */
 	int64_t partition;  /* -1: all */

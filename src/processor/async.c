@@ -223,6 +223,16 @@ wait_for_more(stator_async *a, int64_t handled)
 			pthread_cond_wait(&a->wake, &a->lock);
 }
 
+/* An old snapshot keeps memory and pages, also where all is parked. */
+static void
+look_afresh(stator_async *a)
+{
+	stator_error err;
+
+	if (a->worker->view.ops->refresh(a->worker->view.snapshot, &err))
+		stator__log(STATOR_LOG_WARNING, "projectors", err.msg);
+}
+
 static void *
 async_main(void *ctx)
 {
@@ -234,6 +244,7 @@ async_main(void *ctx)
 		bool done = true, effects_done;
 
 		pthread_mutex_unlock(&a->lock);
+		look_afresh(a);
 		for (size_t i = 0; i < a->count; i++)
 			done &= advance(a, &a->projectors[i], last);
 		effects_done = do_effects(a);

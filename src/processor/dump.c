@@ -226,7 +226,7 @@ choose(dump *d, dump_row *row, stator_slice *prefix, stator_error *err)
 		if (!view && strcmp(what, "record") != 0)
 			return stator__fail(err, STATOR_INVALID,
 					    "no dump of \"%s\"; there are "
-					    "view, record, wlog and plog",
+					    "view, record, wlog, plog and log",
 					    what);
 		p[0] = STATOR_SPACE_STORAGE;
 		stator__be32_put(p + 1, stator__hash("sys", 3));
@@ -318,19 +318,24 @@ find_type(dump *d, stator_error *err)
 	return stator__suggest(err, guess);
 }
 
+int
+stator__dump_find(const stator_app *app, int64_t partition, stator_error *err)
+{
+	if (partition < (int64_t)app->partition_count)
+		return STATOR_OK;
+	return stator__fail(err, STATOR_NOT_FOUND,
+			    "there is no partition %lld; there are %u, from 0",
+			    (long long)partition, app->partition_count);
+}
+
 static int
 dump_app(dump *d, stator_error *err)
 {
 	int64_t only = d->opts->partition;
 	int code = find_type(d, err);
 
-	if (code)
-		return code;
-	if (only >= (int64_t)d->app->partition_count)
-		return stator__fail(err, STATOR_NOT_FOUND,
-				    "there is no partition %lld; there are %u, "
-				    "from 0",
-				    (long long)only, d->app->partition_count);
+	if (code == STATOR_OK)
+		code = stator__dump_find(d->app, only, err);
 	for (uint32_t i = 0; i < d->app->partition_count && !code; i++)
 		if (only < 0 || only == (int64_t)i)
 			code = dump_partition(d, i, err);
@@ -341,7 +346,10 @@ int
 stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	    stator_on_reply on_line, void *ctx, stator_error *err)
 {
-	stator_app_opts app_opts = {0, true};
+	const bool log = strcmp(opts->what, "log") == 0;
+	/* A log is wanted where partitions do not open any more. */
+	const stator_app_opts app_opts = {.read_only = true,
+					  .folders_only = log};
 	stator_problems problems = {0};
 	static const stator_load_opts load = {.purpose = STATOR_TO_READ};
 	stator_version *version =
@@ -363,7 +371,8 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	if (code)
 		return code;
 	d.app = app;
-	code = dump_app(&d, err);
+	code = log ? stator__dump_log(app, opts->partition, on_line, ctx, err)
+		   : dump_app(&d, err);
 	stator__arena_free(&d.arena);
 	free(d.line.data);
 	stator__app_close(app);

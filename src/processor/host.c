@@ -247,7 +247,8 @@ static int
 deploy(stator_host *h, const char *image, const char *data,
        const stator_deploy_opts *opts, stator_error *err)
 {
-	stator_app_opts app_opts = {opts ? opts->partitions : 0, false};
+	stator_app_opts app_opts = {
+		.partitions = opts ? opts->partitions : 0};
 	stator_problems problems = {0};
 	stator_version *version;
 	int code;

@@ -317,8 +317,8 @@ prepare(stator_processor *p, const stator_deployment *deployment,
 	crew c;
 
 	p->commander.map = stator__map_new();
-	if (p->partition->ops->snapshot(p->partition->store, &p->snapshot,
-					&err)) {
+	if (p->partition->ops->newest(p->partition->store, &p->snapshot,
+				      &err)) {
 		stator__problem(problems, "data", 1, 1, "%s", err.msg);
 		return err.code;
 	}

@@ -247,4 +247,13 @@ void stator__async_wake(stator_async *a, int64_t plog_offset);
 void stator__async_catch_up(stator_async *a);
 void stator__async_stop(stator_async *a);
 
+/* Dumps --------------------------------------------------------------------------------- */
+
+/* OK when the application has that partition; -1 is all of them. */
+int stator__dump_find(const stator_app *app, int64_t partition,
+		      stator_error *err);
+/* What the logs of partitions are made of, of damaged ones, too. */
+int stator__dump_log(const stator_app *app, int64_t partition,
+		     stator_on_reply on_line, void *ctx, stator_error *err);
+
 #endif

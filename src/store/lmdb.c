@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "store/store.h"
+#include "store/tree.h"
 
 /* Every query that waits for its thread has a snapshot. */
 enum { PREFIX = 500, READERS = 8192 };
@@ -385,14 +385,21 @@ release(stator_store_cursor *c)
 
 /* Commits -------------------------------------------------------------- */
 
+struct stator_tree_batch {
+	stator_store *store;
+	MDB_txn *txn;
+	MDB_cursor *cursor; /* keys come in order: it is near already */
+};
+
 /* The bucket of a long key with one entry changed. */
 static int
-write_bucket(stator_store *s, MDB_txn *txn, const stator_map_node *n)
+write_bucket(stator_tree_batch *b, stator_slice key, stator_slice value,
+	     bool put)
 {
-	stator_slice rest = rest_of(n->key);
-	bool put = n->change == STATOR_CHANGE_PUT, done = !put;
-	MDB_val k = db_key(n->key), v = {0, NULL};
-	int code = mdb_get(txn, s->dbi, &k, &v);
+	stator_slice rest = rest_of(key);
+	bool done = !put;
+	MDB_val k = db_key(key), v = {0, NULL};
+	int code = mdb_get(b->txn, b->store->dbi, &k, &v);
 	const uint8_t *at, *end;
 	stator_buf out = {0};
 	bucket_item item;
@@ -405,58 +412,109 @@ write_bucket(stator_store *s, MDB_txn *txn, const stator_map_node *n)
 		int order = stator__slice_cmp(item.rest, rest);
 
 		if (order >= 0 && !done) {
-			bucket_put(&out, rest, n->value);
+			bucket_put(&out, rest, value);
 			done = true;
 		}
 		if (order != 0)
 			bucket_put(&out, item.rest, item.value);
 	}
 	if (!done)
-		bucket_put(&out, rest, n->value);
+		bucket_put(&out, rest, value);
 	v = (MDB_val){out.size, out.data};
 	if (out.size)
-		code = mdb_put(txn, s->dbi, &k, &v, 0);
+		code = mdb_put(b->txn, b->store->dbi, &k, &v, 0);
 	else
-		code = code ? 0 : mdb_del(txn, s->dbi, &k, NULL);
+		code = code ? 0 : mdb_del(b->txn, b->store->dbi, &k, NULL);
 	free(out.data);
 	return code;
 }
 
 static int
-write_entry(stator_store *s, MDB_txn *txn, const stator_map_node *n)
+write_entry(stator_tree_batch *b, stator_slice key, stator_slice value,
+	    bool put)
 {
-	MDB_val k = db_key(n->key);
-	MDB_val v = {n->value.size, (void *)(uintptr_t)n->value.data};
+	MDB_val k = db_key(key);
+	MDB_val v = {value.size, (void *)(uintptr_t)value.data};
 	int code;
 
-	if (n->key.size >= PREFIX)
-		return write_bucket(s, txn, n);
-	if (n->change == STATOR_CHANGE_PUT)
-		return mdb_put(txn, s->dbi, &k, &v, 0);
-	code = mdb_del(txn, s->dbi, &k, NULL);
+	if (key.size >= PREFIX)
+		return write_bucket(b, key, value, put);
+	if (put)
+		return mdb_cursor_put(b->cursor, &k, &v, 0);
+	code = mdb_cursor_get(b->cursor, &k, &v, MDB_SET);
+	if (code == 0)
+		code = mdb_cursor_del(b->cursor, 0);
 	return code == MDB_NOTFOUND ? 0 : code;
+}
+
+int
+stator__tree_begin(stator_store *s, stator_tree_batch **out, stator_error *err)
+{
+	stator_tree_batch *b = stator__alloc(sizeof(*b));
+	int code = mdb_txn_begin(s->env, NULL, 0, &b->txn);
+
+	b->store = s;
+	if (code == 0) {
+		code = mdb_cursor_open(b->txn, s->dbi, &b->cursor);
+		if (code)
+			mdb_txn_abort(b->txn);
+	}
+	if (code) {
+		free(b);
+		return failed(s, "begin to write", code, err);
+	}
+	*out = b;
+	return STATOR_OK;
+}
+
+int
+stator__tree_write(stator_tree_batch *b, stator_slice key, stator_slice value,
+		   stator_change change, stator_error *err)
+{
+	int code = write_entry(b, key, value, change == STATOR_CHANGE_PUT);
+
+	return code ? failed(b->store, "write", code, err) : STATOR_OK;
+}
+
+int
+stator__tree_commit(stator_tree_batch *b, stator_error *err)
+{
+	stator_store *s = b->store;
+	int code;
+
+	mdb_cursor_close(b->cursor);
+	code = mdb_txn_commit(b->txn);
+	free(b);
+	return code ? failed(s, "commit", code, err) : STATOR_OK;
+}
+
+void
+stator__tree_abort(stator_tree_batch *b)
+{
+	mdb_cursor_close(b->cursor);
+	mdb_txn_abort(b->txn);
+	free(b);
 }
 
 static int
 commit(stator_store *s, const stator_map *batch, stator_error *err)
 {
-	MDB_txn *txn;
-	int code = mdb_txn_begin(s->env, NULL, 0, &txn);
+	stator_tree_batch *b;
+	int code = stator__tree_begin(s, &b, err);
 
 	if (code)
-		return failed(s, "begin to write", code, err);
+		return code;
 	for (const stator_map_node *n = stator__map_first(batch); n;
 	     n = n->next[0]) {
 		if (n->change == STATOR_CHANGE_NONE)
 			continue;
-		code = write_entry(s, txn, n);
+		code = stator__tree_write(b, n->key, n->value, n->change, err);
 		if (code) {
-			mdb_txn_abort(txn);
-			return failed(s, "write", code, err);
+			stator__tree_abort(b);
+			return code;
 		}
 	}
-	code = mdb_txn_commit(txn);
-	return code ? failed(s, "commit", code, err) : STATOR_OK;
+	return stator__tree_commit(b, err);
 }
 
 const stator_store_ops stator__store_lmdb = {
@@ -464,6 +522,7 @@ const stator_store_ops stator__store_lmdb = {
 	.open = open_store,
 	.close = close_store,
 	.snapshot = begin_snapshot,
+	.newest = begin_snapshot,
 	.refresh = refresh,
 	.snapshot_end = end_snapshot,
 	.get = get,

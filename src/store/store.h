@@ -63,11 +63,18 @@ typedef struct stator_store_cursor stator_store_cursor;
 typedef struct stator_store_opts {
 	bool read_only;
 	bool volatile_; /* a commit need not survive the machine */
+	/* Of a store with a log; 0: the usual. */
+	size_t overlay_bytes; /* memory for what is not in the tree yet */
+	size_t segment_bytes; /* of the log */
+	size_t part_bytes;    /* memory for a part of a checkpoint */
+	uint32_t progress_ms; /* between two lines about a long recovery */
+	const struct stator_file_ops *files; /* NULL: the system's */
 } stator_store_opts;
 
 /*
  * One implementation of the contract. Values and keys that are handed out are
- * borrowed until the snapshot is refreshed or ended, or live in `arena`.
+ * borrowed until the snapshot is refreshed or ended, or live in `arena`. Keys
+ * that begin with a zero byte are the implementation's own.
  */
 typedef struct stator_store_ops {
 	const char *name;
@@ -78,6 +85,10 @@ typedef struct stator_store_ops {
 	/* [any-thread]; the snapshot is used by one thread at a time. */
 	int (*snapshot)(stator_store *store, stator_snapshot **out,
 			stator_error *err);
+	/* One for the thread that commits, which refreshes it behind each
+	 * commit: what that costs must not depend on how much there is. */
+	int (*newest)(stator_store *store, stator_snapshot **out,
+		      stator_error *err);
 	/* Lets the snapshot see what has been committed by now. */
 	int (*refresh)(stator_snapshot *snapshot, stator_error *err);
 	void (*snapshot_end)(stator_snapshot *snapshot);
@@ -96,7 +107,19 @@ typedef struct stator_store_ops {
 		      stator_error *err);
 } stator_store_ops;
 
+/* A tree on disk; a commit is one of its transactions. */
 extern const stator_store_ops stator__store_lmdb;
+/* A log before that tree, and in memory what is in the log only. */
+extern const stator_store_ops stator__store_log;
+
+/* Whether the folder has commits that may be in a log only. */
+bool stator__store_has_log(const char *path);
+/* The commit up to which the folder's tree has all; and the one up to which
+ * it may have parts, if that is later. */
+int stator__store_tree(const char *path, uint64_t *lsn, uint64_t *until,
+		       stator_error *err);
+/* Puts all of them into the tree, so that it can be opened without a log. */
+int stator__store_settle(const char *path, stator_error *err);
 
 /* Reading through a map ------------------------------------------------ */
 

@@ -1,0 +1,892 @@
+/*
+ * overlay.c: see overlay.h.
+ *
+ * A node of the B-tree has up to FAN items. Of each item it keeps a head: eight
+ * bytes of its key, as a number that compares as they do, so that a search
+ * stays inside of the node. Which eight is the node's `skip`: all keys that
+ * belong into the node, those that are not there yet included, share the bytes
+ * before it, because the separators around the node do. Where heads are alike,
+ * keys are compared.
+ *
+ * An inner node's item stands for the keys from its separator to the next one;
+ * the first has none. A separator is the cell that was first when the node was
+ * split.
+ *
+ * Epochs: a view sees nodes and versions up to its epoch. What is younger than
+ * the youngest view that is held is seen by none, and is changed in place.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "store/overlay.h"
+
+enum { FAN = 64 };
+
+struct stator_overlay_node {
+	uint32_t epoch;
+	uint16_t count;
+	uint16_t level; /* 0: a leaf */
+	uint32_t skip;
+	uint64_t heads[FAN];
+	stator_cell *keys[FAN];
+	stator_overlay_node *children[]; /* FAN, of an inner node */
+};
+
+typedef stator_overlay_node node;
+typedef stator_cell cell;
+typedef stator_version version;
+
+/* Memory ---------------------------------------------------------------- */
+
+/* Rationale: large pages, since the overlay is read all over the place; a
+ * small first chunk, since most partitions are small. */
+enum { SMALL_CHUNK = 32 << 10, CHUNK = 2 << 20 };
+enum { FIRST_SLOTS = 256 };
+
+struct stator_chunk {
+	stator_chunk *next;
+	size_t size;
+};
+
+typedef struct slot {
+	cell *cell; /* NULL: free */
+	uint64_t hash;
+} slot;
+
+/* What is known on the way down. */
+typedef struct path {
+	node *parent;	  /* NULL: the node is the root */
+	uint32_t at;	  /* of the node in its parent */
+	cell *low, *high; /* separators around the node, or NULL */
+} path;
+
+struct stator_overlay {
+	stator_chunks *pool;
+	stator_chunk *chunks;
+	char *at, *end;
+	size_t bytes, count;
+	uint32_t holders;
+	uint32_t epoch;	     /* of what is written now */
+	uint32_t view_epoch; /* what was there when it was seen last */
+	bool changed;	     /* since the last view */
+	stator_overlay_view *newest;
+	node *root;
+	slot *slots;
+	size_t slot_count; /* a power of two */
+	/* Where the last key went: the next one often goes there, too. */
+	node *last;
+	path last_path;
+};
+
+static stator_chunk *
+new_chunk(size_t size)
+{
+	stator_chunk *c = size < CHUNK ? stator__alloc(size)
+				       : aligned_alloc(CHUNK, size);
+
+	if (c == NULL)
+		c = stator__alloc(SIZE_MAX); /* says so and ends */
+	if (size >= CHUNK)
+		madvise(c, size, MADV_HUGEPAGE);
+	c->size = size;
+	return c;
+}
+
+static stator_chunk *
+take_chunk(stator_overlay *o, size_t need)
+{
+	stator_chunk *c = o->pool->free;
+	size_t size = CHUNK;
+
+	if (o->chunks == NULL && need < SMALL_CHUNK / 2)
+		return new_chunk(SMALL_CHUNK);
+	if (need <= CHUNK - sizeof(*c) && c) {
+		o->pool->free = c->next;
+		o->pool->free_bytes -= c->size;
+		return c;
+	}
+	while (size < need + sizeof(*c))
+		size += CHUNK;
+	return new_chunk(size);
+}
+
+static void *
+alloc(stator_overlay *o, size_t size)
+{
+	void *p;
+
+	size = (size + 7) & ~(size_t)7;
+	if (STATOR_UNLIKELY((size_t)(o->end - o->at) < size)) {
+		stator_chunk *c = take_chunk(o, size);
+
+		c->next = o->chunks;
+		o->chunks = c;
+		o->bytes += c->size;
+		o->at = (char *)(c + 1);
+		o->end = (char *)c + c->size;
+	}
+	p = o->at;
+	o->at += size;
+	return p;
+}
+
+/* Only chunks of the usual size are kept. */
+static void
+give_back(stator_chunks *pool, stator_chunk *c)
+{
+	if (c->size == CHUNK && pool->free_bytes + CHUNK <= pool->most) {
+		c->next = pool->free;
+		pool->free = c;
+		pool->free_bytes += CHUNK;
+	} else {
+		free(c);
+	}
+}
+
+void
+stator__chunks_free(stator_chunks *chunks)
+{
+	while (chunks->free) {
+		stator_chunk *next = chunks->free->next;
+
+		free(chunks->free);
+		chunks->free = next;
+	}
+	chunks->free_bytes = 0;
+}
+
+static slot *new_slots(size_t count);
+static void free_slots(slot *slots, size_t count);
+
+static node *
+new_node(stator_overlay *o, uint16_t level)
+{
+	size_t size = sizeof(node) + (level ? FAN * sizeof(node *) : 0);
+	node *n = alloc(o, size);
+
+	n->epoch = o->epoch;
+	n->count = 0;
+	n->level = level;
+	n->skip = 0;
+	return n;
+}
+
+stator_overlay *
+stator__overlay_new(stator_chunks *chunks)
+{
+	stator_overlay *o = stator__alloc(sizeof(*o));
+
+	o->pool = chunks;
+	o->holders = 1;
+	o->epoch = 1;
+	o->root = new_node(o, 0);
+	o->slot_count = chunks->slots ? chunks->slots : FIRST_SLOTS;
+	o->slots = new_slots(o->slot_count);
+	return o;
+}
+
+stator_overlay *
+stator__overlay_hold(stator_overlay *o)
+{
+	o->holders++;
+	return o;
+}
+
+void
+stator__overlay_drop(stator_overlay *o)
+{
+	if (o == NULL || --o->holders)
+		return;
+	while (o->chunks) {
+		stator_chunk *next = o->chunks->next;
+
+		give_back(o->pool, o->chunks);
+		o->chunks = next;
+	}
+	free_slots(o->slots, o->slot_count);
+	free(o);
+}
+
+size_t
+stator__overlay_bytes(const stator_overlay *o)
+{
+	return o->bytes - (size_t)(o->end - o->at) +
+	       o->count * 2 * sizeof(slot);
+}
+
+size_t
+stator__overlay_count(const stator_overlay *o)
+{
+	return o->count;
+}
+
+/* Views ----------------------------------------------------------------- */
+
+void
+stator__overlay_view(stator_overlay *o, stator_overlay_view *v)
+{
+	if (o->changed || o->view_epoch == 0) {
+		o->view_epoch = o->epoch++;
+		o->changed = false;
+	}
+	o->last = NULL; /* it may be copied from now on */
+	v->overlay = stator__overlay_hold(o);
+	v->root = o->root;
+	v->epoch = o->view_epoch;
+	v->newer = NULL;
+	v->older = o->newest;
+	if (v->older)
+		v->older->newer = v;
+	o->newest = v;
+}
+
+void
+stator__overlay_view_end(stator_overlay_view *v)
+{
+	stator_overlay *o = v->overlay;
+
+	if (o == NULL)
+		return;
+	if (v->older)
+		v->older->newer = v->newer;
+	if (v->newer)
+		v->newer->older = v->older;
+	else
+		o->newest = v->older;
+	v->overlay = NULL;
+	stator__overlay_drop(o);
+}
+
+stator_overlay_view
+stator__overlay_now(stator_overlay *o)
+{
+	stator_overlay_view v = {o, o->root, UINT32_MAX, NULL, NULL};
+
+	return v;
+}
+
+/* What a view of this epoch sees of a cell. */
+static const version *
+seen(const cell *c, uint32_t epoch)
+{
+	const version *v = atomic_load_explicit(&c->newest,
+						memory_order_acquire);
+
+	while (v && v->epoch > epoch)
+		v = v->older;
+	return v;
+}
+
+/* The hash table -------------------------------------------------------- */
+
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+	__extension__ unsigned __int128 p = a;
+
+	p *= b;
+	return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+static uint64_t
+hash_of(const stator_overlay *o, stator_slice key)
+{
+	const uint8_t *p = key.data;
+	uint64_t h = o->pool->seed ^ key.size, last = 0;
+	size_t left = key.size;
+
+	for (; left >= 8; left -= 8, p += 8)
+		h = mix(h ^ stator__u64(p), 0x9e3779b97f4a7c15u);
+	memcpy(&last, p, left);
+	return mix(h ^ last, 0xd6e8feb86659fd93u);
+}
+
+/* Its slot, or the free one where it belongs. */
+static slot *
+slot_of(const stator_overlay *o, stator_slice key, uint64_t hash)
+{
+	size_t mask = o->slot_count - 1, at = hash & mask;
+
+	for (;; at = (at + 1) & mask) {
+		slot *s = &o->slots[at];
+
+		if (s->cell == NULL)
+			return s;
+		if (s->hash == hash && s->cell->key_size == key.size &&
+		    memcmp(s->cell->key, key.data, key.size) == 0)
+			return s;
+	}
+}
+
+static slot *
+new_slots(size_t count)
+{
+	size_t size = count * sizeof(slot);
+	slot *slots;
+
+	if (size < CHUNK)
+		return stator__alloc(size);
+	slots = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (slots == MAP_FAILED)
+		return stator__alloc(SIZE_MAX); /* says so and ends */
+	madvise(slots, size, MADV_HUGEPAGE);
+	return slots;
+}
+
+static void
+free_slots(slot *slots, size_t count)
+{
+	if (count * sizeof(slot) < CHUNK)
+		free(slots);
+	else
+		munmap(slots, count * sizeof(slot));
+}
+
+static void
+grow_slots(stator_overlay *o)
+{
+	size_t count = o->slot_count * 2, mask = count - 1;
+	slot *slots = new_slots(count);
+
+	for (size_t i = 0; i < o->slot_count; i++) {
+		size_t at = o->slots[i].hash & mask;
+
+		if (o->slots[i].cell == NULL)
+			continue;
+		while (slots[at].cell)
+			at = (at + 1) & mask;
+		slots[at] = o->slots[i];
+	}
+	free_slots(o->slots, o->slot_count);
+	o->slots = slots;
+	o->slot_count = count;
+	if (count > o->pool->slots)
+		o->pool->slots = count;
+}
+
+const version *
+stator__overlay_get(const stator_overlay *o, stator_slice key)
+{
+	slot *s = slot_of(o, key, hash_of(o, key));
+
+	return s->cell ? atomic_load_explicit(&s->cell->newest,
+					      memory_order_relaxed)
+		       : NULL;
+}
+
+/* Searching ------------------------------------------------------------- */
+
+static uint64_t
+head_of(stator_slice key, uint32_t skip)
+{
+	const uint8_t *p = (const uint8_t *)key.data + skip;
+	uint8_t bytes[8] = {0};
+
+	if (key.size >= skip + 8ul)
+		return stator__be64(p);
+	if (key.size > skip)
+		memcpy(bytes, p, key.size - skip);
+	return stator__be64(bytes);
+}
+
+static int
+compare(const cell *e, stator_slice key, uint32_t skip)
+{
+	size_t a = e->key_size - skip, b = key.size - skip;
+	int order = memcmp(e->key + skip, (const uint8_t *)key.data + skip,
+			   a < b ? a : b);
+
+	return order ? order : (a > b) - (a < b);
+}
+
+/* The first item from `from` on whose head is not less. */
+static uint32_t
+first_head(const node *n, uint32_t from, uint64_t head)
+{
+	const uint64_t *heads = n->heads + from;
+	uint32_t left = n->count - from;
+
+	while (left > 1) {
+		uint32_t half = left / 2;
+
+		heads += heads[half - 1] < head ? half : 0;
+		left -= half;
+	}
+	return (uint32_t)(heads - n->heads) + (left && *heads < head);
+}
+
+/* The first item from `from` on whose key is not less. */
+static uint32_t
+lower(const node *n, uint32_t from, stator_slice key)
+{
+	uint64_t head = head_of(key, n->skip);
+	uint32_t low = first_head(n, from, head), high;
+
+	if (low == n->count || n->heads[low] != head)
+		return low;
+	high = low + 1;
+	if (high < n->count && n->heads[high] == head)
+		high = head == UINT64_MAX ? n->count
+					  : first_head(n, high, head + 1);
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (compare(n->keys[middle], key, n->skip) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool
+is_at(const node *n, uint32_t at, stator_slice key)
+{
+	const cell *e;
+
+	if (at == n->count)
+		return false;
+	e = n->keys[at];
+	return e->key_size == key.size &&
+	       memcmp(e->key + n->skip,
+		      (const uint8_t *)key.data + n->skip,
+		      key.size - n->skip) == 0;
+}
+
+/* Rationale: a search touches a few lines of a node one after the other; asking
+ * for all of them at once makes that one wait. */
+static void
+fetch(const node *n)
+{
+	const char *p = (const char *)n;
+
+	for (size_t i = 0; i < sizeof(*n); i += 64)
+		__builtin_prefetch(p + i);
+}
+
+/* The child that has the key. */
+static uint32_t
+child_of(const node *n, stator_slice key)
+{
+	uint32_t at = lower(n, 1, key);
+
+	return is_at(n, at, key) ? at : at - 1;
+}
+
+const version *
+stator__overlay_find(const stator_overlay_view *view, stator_slice key)
+{
+	const node *n = view->root;
+	uint32_t at;
+
+	while (n->level) {
+		n = n->children[child_of(n, key)];
+		fetch(n);
+	}
+	at = lower(n, 0, key);
+	return is_at(n, at, key) ? seen(n->keys[at], view->epoch) : NULL;
+}
+
+/* Writing --------------------------------------------------------------- */
+
+static bool
+is_seen(const stator_overlay *o, uint32_t epoch)
+{
+	return o->newest && epoch <= o->newest->epoch;
+}
+
+/* The node at that place, in a state to be changed. */
+static node *
+own(stator_overlay *o, node **place)
+{
+	node *n = *place, *copy;
+
+	if (!is_seen(o, n->epoch))
+		return n;
+	copy = new_node(o, n->level);
+	copy->count = n->count;
+	copy->skip = n->skip;
+	memcpy(copy->heads, n->heads, n->count * sizeof(*n->heads));
+	memcpy(copy->keys, n->keys, n->count * sizeof(*n->keys));
+	if (n->level)
+		memcpy(copy->children, n->children,
+		       n->count * sizeof(*n->children));
+	*place = copy;
+	return copy;
+}
+
+static void
+open_gap(node *n, uint32_t at)
+{
+	size_t after = n->count - at;
+
+	memmove(n->heads + at + 1, n->heads + at, after * sizeof(*n->heads));
+	memmove(n->keys + at + 1, n->keys + at, after * sizeof(*n->keys));
+	if (n->level)
+		memmove(n->children + at + 1, n->children + at,
+			after * sizeof(*n->children));
+	n->count++;
+}
+
+static uint32_t
+common(const cell *a, const cell *b)
+{
+	uint32_t most = a->key_size < b->key_size ? a->key_size : b->key_size;
+	uint32_t n = 0;
+
+	while (n < most && a->key[n] == b->key[n])
+		n++;
+	return n;
+}
+
+/* Moves the heads to bytes that differ, when they have come to be alike and
+ * the separators around the node allow it. */
+static void
+sharpen(node *n, const cell *low, const cell *high)
+{
+	uint32_t first = n->level ? 1 : 0, skip;
+
+	if (low == NULL || high == NULL || n->count < first + 2u ||
+	    (n->heads[first] ^ n->heads[n->count - 1]) >> 32)
+		return;
+	skip = common(low, high);
+	if (skip <= n->skip)
+		return;
+	n->skip = skip;
+	for (uint32_t i = first; i < n->count; i++)
+		n->heads[i] = head_of(stator__cell_key(n->keys[i]), skip);
+}
+
+static void
+move_half(node *to, node *from, uint32_t at)
+{
+	to->skip = from->skip;
+	to->count = (uint16_t)(from->count - at);
+	memcpy(to->heads, from->heads + at, to->count * sizeof(*to->heads));
+	memcpy(to->keys, from->keys + at, to->count * sizeof(*to->keys));
+	if (to->level)
+		memcpy(to->children, from->children + at,
+		       to->count * sizeof(*to->children));
+	from->count = (uint16_t)at;
+}
+
+/* Splits a full node before item `at`; `first` is the key from which on the
+ * right half has. There is room in the parent. Gives the right half. */
+static node *
+split(stator_overlay *o, path *p, node *n, uint32_t at, cell *first)
+{
+	node *right = new_node(o, n->level), *up = p->parent;
+
+	move_half(right, n, at);
+	if (up == NULL) {
+		up = new_node(o, (uint16_t)(n->level + 1));
+		up->count = 1;
+		up->heads[0] = 0;
+		up->keys[0] = NULL;
+		up->children[0] = n;
+		o->root = p->parent = up;
+		p->at = 0;
+	}
+	open_gap(up, p->at + 1);
+	up->heads[p->at + 1] = head_of(stator__cell_key(first), up->skip);
+	up->keys[p->at + 1] = first;
+	up->children[p->at + 1] = right;
+	sharpen(n, p->low, first);
+	sharpen(right, first, p->high);
+	return right;
+}
+
+/* Goes on with the right half of a node that was split. */
+static node *
+go_right(path *p, node *right)
+{
+	p->at++;
+	p->low = p->parent->keys[p->at];
+	return right;
+}
+
+static node *
+descend(path *p, node *n, uint32_t at)
+{
+	p->parent = n;
+	p->at = at;
+	fetch(n->children[at]);
+	p->low = at ? n->keys[at] : p->low;
+	p->high = at + 1 < n->count ? n->keys[at + 1] : p->high;
+	return n->children[at];
+}
+
+/* The leaf for the key, to be changed; inner nodes that are full are split on
+ * the way, so that there is room above. */
+static node *
+find_leaf(stator_overlay *o, stator_slice key, path *p)
+{
+	node *n = own(o, &o->root);
+
+	*p = (path){NULL};
+	while (n->level) {
+		uint32_t at;
+
+		if (n->count == FAN) {
+			cell *first = n->keys[FAN / 2];
+			node *right = split(o, p, n, FAN / 2, first);
+
+			if (compare(first, key, 0) <= 0)
+				n = go_right(p, right);
+			else
+				p->high = first;
+		}
+		at = child_of(n, key);
+		own(o, &n->children[at]);
+		n = descend(p, n, at);
+	}
+	return n;
+}
+
+static size_t
+version_size(size_t size)
+{
+	return (sizeof(version) + size + 7) & ~(size_t)7;
+}
+
+static void
+fill(version *v, stator_slice value, stator_change change)
+{
+	v->size = (uint32_t)value.size;
+	v->deleted = change == STATOR_CHANGE_DELETE;
+	if (value.size)
+		memcpy(v->bytes, value.data, value.size);
+}
+
+static version *
+begin_version(stator_overlay *o, version *v, version *older, size_t room)
+{
+	v->older = older;
+	v->epoch = o->epoch;
+	v->room = (uint32_t)room;
+	return v;
+}
+
+/* A cell with its first version right behind it. */
+static cell *
+new_cell(stator_overlay *o, stator_slice key, stator_slice value,
+	 stator_change change)
+{
+	size_t size = (sizeof(cell) + key.size + 7) & ~(size_t)7;
+	cell *c = alloc(o, size + version_size(value.size));
+	version *v = (version *)((char *)c + size);
+
+	c->key_size = (uint32_t)key.size;
+	memcpy(c->key, key.data, key.size);
+	fill(begin_version(o, v, NULL, value.size), value, change);
+	atomic_init(&c->newest, v);
+	return c;
+}
+
+static void
+change_cell(stator_overlay *o, cell *c, stator_slice value,
+	    stator_change change)
+{
+	version *v = atomic_load_explicit(&c->newest, memory_order_relaxed);
+
+	if (!is_seen(o, v->epoch) && v->room >= value.size) {
+		fill(v, value, change);
+		return;
+	}
+	v = begin_version(o, alloc(o, version_size(value.size)),
+			  is_seen(o, v->epoch) ? v : v->older, value.size);
+	fill(v, value, change);
+	atomic_store_explicit(&c->newest, v, memory_order_release);
+}
+
+/* Whether the key goes into the leaf of the last one, and there is room. */
+static bool
+is_near(const stator_overlay *o, stator_slice key)
+{
+	const path *p = &o->last_path;
+
+	return o->last && o->last->count < FAN &&
+	       !is_seen(o, o->last->epoch) &&
+	       (p->low == NULL || compare(p->low, key, 0) <= 0) &&
+	       (p->high == NULL || compare(p->high, key, 0) > 0);
+}
+
+static void
+insert(stator_overlay *o, cell *c)
+{
+	stator_slice key = stator__cell_key(c);
+	path *p = &o->last_path;
+	node *n = is_near(o, key) ? o->last : find_leaf(o, key, p);
+	uint32_t at = lower(n, 0, key);
+
+	if (n->count == FAN) {
+		/* Keys that only grow leave full nodes behind. */
+		uint32_t half = at == FAN ? FAN : FAN / 2;
+		cell *first = half == FAN ? c : n->keys[half];
+		node *right = split(o, p, n, half, first);
+
+		if (at > half || half == FAN) {
+			n = go_right(p, right);
+			at -= half;
+		} else {
+			p->high = first;
+		}
+	}
+	open_gap(n, at);
+	n->heads[at] = head_of(key, n->skip);
+	n->keys[at] = c;
+	o->last = n;
+}
+
+static void
+write_one(stator_overlay *o, const stator_write *w)
+{
+	slot *s = slot_of(o, w->key, w->hash);
+
+	if (s->cell) {
+		change_cell(o, s->cell, w->value, w->change);
+		return;
+	}
+	s->cell = new_cell(o, w->key, w->value, w->change);
+	s->hash = w->hash;
+	insert(o, s->cell);
+	if (++o->count * 4 > o->slot_count * 3)
+		grow_slots(o);
+}
+
+/* Rationale: most of a write is waiting for its slot and its cell. They are
+ * asked for while those before it are written. */
+enum { SLOT_AHEAD = 16, CELL_AHEAD = 8 };
+
+static void
+fetch_slot(const stator_overlay *o, stator_write *w)
+{
+	w->hash = hash_of(o, w->key);
+	__builtin_prefetch(&o->slots[w->hash & (o->slot_count - 1)]);
+}
+
+static void
+fetch_cell(const stator_overlay *o, const stator_write *w)
+{
+	const slot *s = &o->slots[w->hash & (o->slot_count - 1)];
+
+	if (s->cell && s->hash == w->hash) {
+		__builtin_prefetch(s->cell);
+		__builtin_prefetch((const char *)s->cell + 64);
+	}
+}
+
+void
+stator__overlay_write(stator_overlay *o, stator_write *writes, size_t count)
+{
+	o->changed |= count > 0;
+	for (size_t i = 0; i < count && i < SLOT_AHEAD; i++)
+		fetch_slot(o, &writes[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (i + SLOT_AHEAD < count)
+			fetch_slot(o, &writes[i + SLOT_AHEAD]);
+		if (i + CELL_AHEAD < count)
+			fetch_cell(o, &writes[i + CELL_AHEAD]);
+		write_one(o, &writes[i]);
+	}
+}
+
+/* Ranges ---------------------------------------------------------------- */
+
+static void
+settle(stator_overlay_cursor *c, const node *n, uint32_t at)
+{
+	c->nodes[0] = n;
+	c->at[0] = at;
+	c->cell = n->keys[at];
+	c->version = seen(c->cell, c->epoch);
+}
+
+/* To the next leaf, or the previous one. */
+static void
+turn(stator_overlay_cursor *c, bool reverse)
+{
+	uint32_t level = 1;
+	const node *n;
+
+	while (c->nodes[level] &&
+	       c->at[level] == (reverse ? 0u : c->nodes[level]->count - 1u))
+		level++;
+	n = c->nodes[level];
+	if (n == NULL) {
+		c->cell = NULL;
+		return;
+	}
+	c->at[level] += reverse ? UINT32_MAX : 1;
+	while (level > 0) {
+		n = n->children[c->at[level]];
+		level--;
+		c->nodes[level] = n;
+		c->at[level] = reverse ? n->count - 1u : 0;
+	}
+	settle(c, n, c->at[0]);
+}
+
+void
+stator__overlay_step(stator_overlay_cursor *c, bool reverse)
+{
+	const node *n = c->nodes[0];
+	uint32_t at = c->at[0];
+
+	if (reverse && at > 0)
+		settle(c, n, at - 1);
+	else if (!reverse && at + 1 < n->count)
+		settle(c, n, at + 1);
+	else
+		turn(c, reverse);
+}
+
+static const node *
+go_down(stator_overlay_cursor *c, const stator_overlay_view *view,
+	stator_slice key, bool last)
+{
+	const node *n = view->root;
+
+	c->epoch = view->epoch;
+	c->nodes[n->level + 1] = NULL;
+	while (n->level) {
+		uint32_t at = last ? n->count - 1u : child_of(n, key);
+
+		c->nodes[n->level] = n;
+		c->at[n->level] = at;
+		n = n->children[at];
+	}
+	c->nodes[0] = n;
+	return n;
+}
+
+void
+stator__overlay_seek(stator_overlay_cursor *c, const stator_overlay_view *view,
+		     stator_slice key)
+{
+	const node *n = go_down(c, view, key, false);
+	uint32_t at = lower(n, 0, key);
+
+	if (at < n->count) {
+		settle(c, n, at);
+		return;
+	}
+	turn(c, false);
+}
+
+void
+stator__overlay_seek_before(stator_overlay_cursor *c,
+			    const stator_overlay_view *view, stator_slice key)
+{
+	const node *n = go_down(c, view, key, key.size == 0);
+	uint32_t at = key.size ? lower(n, 0, key) : n->count;
+
+	if (at > 0) {
+		settle(c, n, at - 1);
+		return;
+	}
+	c->at[0] = 0;
+	turn(c, true);
+}
