@@ -82,12 +82,12 @@ describe("an extension that passes its limits", function()
     local data = stator.folder()
     local lines = {}
     for i, n in ipairs { 1, 1, 1, 0, "pause", 1, 1, "pause", 0, 1, 1, 0 } do
-      lines[i] = n == "pause" and "sleep 0.4" or ("echo '%s'"):format(
+      lines[i] = n == "pause" and "sleep 2.5" or ("echo '%s'"):format(
         stator.json.encode(ask("Do", n)))
     end
     local _, out = stator.shell(("( %s ) | %s run %s --data %s 2>/dev/null"):format(
       table.concat(lines, "; "), stator.command,
-      stator.quote(image_of '"breaches": 3, "quarantineMs": 200'), stator.quote(data)))
+      stator.quote(image_of '"breaches": 3, "quarantineMs": 2000'), stator.quote(data)))
     local list = {}
     for line in out:gmatch "[^\n]+" do list[#list + 1] = stator.json.decode(line) end
     assert.same({ B, B, B, Q, B, Q, 200, B, B, 200 }, codes(list))
@@ -105,24 +105,14 @@ describe("an extension that passes its limits", function()
   end)
 
   it("is shown by sys.Breakers", function()
-    local data = stator.folder()
-    local image = image_of(LONG)
-    local lines = {}
-    for i, n in ipairs { 1, 1, 1, 0, 0 } do
-      lines[i] = ("echo '%s'"):format(stator.json.encode(ask("Do", n)))
-    end
-    lines[#lines + 1] = "sleep 0.3"
-    lines[#lines + 1] = [[echo '{"wsid":2,"query":"sys.Breakers"}']]
-    lines[#lines + 1] = [[echo '{"wsid":1,"query":"sys.Breakers"}']]
-    local _, out = stator.shell(("( %s ) | %s run %s --data %s 2>/dev/null"):format(
-      table.concat(lines, "; "), stator.command, stator.quote(image), stator.quote(data)))
-    local replies = {}
-    for line in out:gmatch "[^\n]+" do replies[#replies + 1] = stator.json.decode(line) end
+    local function breakers(wsid) return { wsid = wsid, query = "sys.Breakers" } end
+    local replies = stator.try(image_of(LONG), { ask("Do", 1), ask("Do", 1), ask("Do", 1),
+      ask("Do", 0), ask("Do", 0), breakers(2), breakers(1) })
     local row = replies[6].rows[1]
     assert.equal("shop.Do", row.Extension)
     assert.equal(3, row.Breaches)
     assert.equal(2, row.Refused)
-    assert.is_true(row.QuarantinedMs > 3500000)
+    assert.is_true(row.QuarantinedMs > 3000000)
     assert.same({}, replies[7].rows)
   end)
 
@@ -135,9 +125,13 @@ describe("an extension that passes its limits", function()
   it("is a query as well", function()
     local requests = {}
     for i = 1, 30 do requests[i] = ask("Ask", 1) end
-    local list = codes((stator.try(image_of(LONG), requests)))
-    assert.equal(B, list[1])
-    assert.equal(Q, list[30])
+    local counts = { [B] = 0, [Q] = 0 }
+    for _, code in ipairs(codes((stator.try(image_of(LONG), requests)))) do
+      counts[code] = counts[code] + 1
+    end
+    -- Queries run side by side: one may be on its way while another is the third.
+    assert.is_true(counts[B] == 3 or counts[B] == 4, counts[B])
+    assert.equal(30, counts[B] + counts[Q])
   end)
 
   it("is an asynchronous projector as well, which goes on when its time is over", function()
