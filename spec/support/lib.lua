@@ -16,6 +16,7 @@ typedef struct stator_json_out { stator_buf *buf; bool comma; } stator_json_out;
 typedef struct stator_def stator_def;
 typedef struct stator_path {
   const struct stator_path *up; const char *name; size_t index;
+  const char *what; const stator_row *key;
 } stator_path;
 typedef struct stator_json_opts { int64_t *next_raw_id; bool partial; } stator_json_opts;
 typedef struct stator_source {
@@ -48,7 +49,8 @@ bool stator__utf8_valid(const void *data, size_t size);
 bool stator__qname_valid(const void *data, size_t size);
 
 typedef struct stator_map_node {
-  stator_slice key; stator_slice value; int change; uint32_t level;
+  stator_slice key; stator_slice value; int change; uint32_t level; uint64_t hash;
+  struct stator_map_node *later;
   struct stator_map_node *prev; struct stator_map_node *next[];
 } stator_map_node;
 typedef struct stator_map stator_map;
@@ -123,7 +125,7 @@ end
 function M.row(arena, stype, text, partial)
   local json, err = ffi.new "stator_json *[1]", ffi.new "stator_error"
   if M.C.stator__json_parse(arena, text, #text, json, err) ~= 0 then error(M.message(err)) end
-  local row, path = ffi.new "stator_row", ffi.new("stator_path", nil, "args", 0)
+  local row, path = ffi.new "stator_row", ffi.new("stator_path", nil, "args")
   local code = M.C.stator__row_from_json(arena, stype, json[0], path,
     ffi.new("stator_json_opts", nil, partial or false), row, err)
   if code ~= 0 then return nil, M.message(err) end

@@ -225,4 +225,28 @@ void stator__logf(int32_t level, const char *source, const char *format, ...)
 	STATOR_PRINTF(3, 4);
 void stator__log_level(int32_t most);
 
+static inline uint64_t
+stator__mix(uint64_t a, uint64_t b)
+{
+	__extension__ unsigned __int128 p = a;
+
+	p *= b;
+	return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+/* For tables in memory: eight bytes at a time; `seed` is the table's secret. */
+static inline uint64_t
+stator__hash64(stator_slice key, uint64_t seed)
+{
+	const uint8_t *p = key.data;
+	uint64_t h = seed ^ key.size, last = 0;
+	size_t left = key.size;
+
+	for (; left >= 8; left -= 8, p += 8)
+		h = stator__mix(h ^ stator__u64(p), 0x9e3779b97f4a7c15u);
+	if (left)
+		memcpy(&last, p, left);
+	return stator__mix(h ^ last, 0xd6e8feb86659fd93u);
+}
+
 #endif

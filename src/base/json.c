@@ -426,8 +426,16 @@ stator__json_cstring(stator_json_out *out, const char *s)
 void
 stator__json_integer(stator_json_out *out, int64_t value)
 {
+	char text[24], *at = text + sizeof(text);
+	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
+	do
+		*--at = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (value < 0)
+		*--at = '-';
 	separate(out);
-	stator__buf_format(out->buf, "%lld", (long long)value);
+	stator__buf_put(out->buf, at, (size_t)(text + sizeof(text) - at));
 }
 
 void

@@ -32,7 +32,7 @@ stator__argument_read(stator_worker *w, const stator_ext *ext,
 {
 	static const stator_json empty = {.kind = STATOR_JSON_OBJECT};
 	stator_json_opts opts = {NULL, false};
-	stator_path path = {NULL, name, 0};
+	stator_path path = {.name = name};
 
 	if (type == NULL) {
 		if (json && json->first)

@@ -112,7 +112,7 @@ cud_table(const stator_changes *ch, const stator_json *json,
 	  const stator_path *path, const stator_type **type, stator_error *err)
 {
 	const stator_json *name = stator__json_get(json, "sys.QName");
-	stator_path at = {path, "sys.QName", 0};
+	stator_path at = {.up = path, .name = "sys.QName"};
 	const char *text;
 
 	*type = NULL;
@@ -139,7 +139,7 @@ cud_id(const stator_changes *ch, const stator_json *json,
        const stator_path *path, int64_t *id, stator_error *err)
 {
 	const stator_json *value = stator__json_get(json, "sys.ID");
-	stator_path at = {path, "sys.ID", 0};
+	stator_path at = {.up = path, .name = "sys.ID"};
 
 	if (value == NULL || value->kind == STATOR_JSON_NULL)
 		return stator__path_fail(&at, err, STATOR_VALIDATION,
@@ -158,7 +158,7 @@ static int
 find_old(const stator_changes *ch, int64_t id, const stator_path *path,
 	 const stator_type **type, stator_error *err)
 {
-	stator_path at = {path, "sys.ID", 0};
+	stator_path at = {.up = path, .name = "sys.ID"};
 	stator_row old;
 	int code = load_record(ch, id, &old, err);
 
@@ -202,7 +202,7 @@ read_cud(stator_changes *ch, const stator_json *json, const stator_path *path,
 		if (code)
 			return code;
 	} else if (type == NULL) {
-		stator_path at = {path, "sys.QName", 0};
+		stator_path at = {.up = path, .name = "sys.QName"};
 
 		return stator__path_fail(&at, err, STATOR_VALIDATION,
 					 "missing: the table of the new "
@@ -226,7 +226,7 @@ stator__changes_from_json(stator_changes *ch, const stator_json *cuds,
 	base = stator__arena_zero(arena_of(ch), sizeof(*base));
 	base->name = "cuds";
 	for (const stator_json *c = cuds->first; c; c = c->next, i++) {
-		stator_path path = {base, NULL, i};
+		stator_path path = {.up = base, .index = i};
 		int code = read_cud(ch, c, &path, err);
 
 		if (code)
@@ -300,9 +300,9 @@ changes_from_intents(stator_changes *ch, stator_error *err)
 		}
 		cud = add_cud(ch, w->is_new);
 		cud->row = w->is_new ? w->value : with_id(ch, &w->value, id);
-		cud->path.name = stator__arena_format(
-			arena_of(ch), "%s: %s", st->ext->name,
-			stator__state_show(st, w->handle, &w->key));
+		cud->path = (stator_path){.name = st->ext->name,
+					  .what = w->handle->name,
+					  .key = &w->key};
 	}
 	return STATOR_OK;
 }
@@ -350,7 +350,7 @@ static int
 give_id(stator_changes *ch, stator_row *row, const stator_path *path,
 	stator_error *err)
 {
-	stator_path at = {path, "sys.ID", 0};
+	stator_path at = {.up = path, .name = "sys.ID"};
 	int64_t raw;
 	size_t i;
 
@@ -387,14 +387,14 @@ visit(stator_changes *ch, stator_row *row, const stator_path *path,
 
 	for (uint32_t i = 0; i < row->type->field_count && !code; i++) {
 		const stator_field *f = &row->type->fields[i];
-		stator_path list = {path, f->name, 0};
+		stator_path list = {.up = path, .name = f->name};
 		uint32_t count;
 
 		if (f->kind != STATOR_ROWS)
 			continue;
 		count = stator__row_count(row, i);
 		for (uint32_t k = 0; k < count && !code; k++) {
-			stator_path at = {&list, NULL, k};
+			stator_path at = {.up = &list, .index = k};
 			stator_row child;
 
 			if (stator__row_child(ch->worker->version->def, row, i,
@@ -466,7 +466,7 @@ static int
 check_container(const stator_row *row, const stator_type *parent,
 		const stator_path *up, stator_error *err)
 {
-	stator_path path = {up, "sys.Container", 0};
+	stator_path path = {.up = up, .name = "sys.Container"};
 	stator_slice name;
 	int field;
 
@@ -488,7 +488,7 @@ check_ref(stator_changes *ch, stator_row *row, uint32_t field,
 	  const stator_path *up, stator_error *err)
 {
 	const stator_field *f = &row->type->fields[field];
-	stator_path path = {up, f->name, 0};
+	stator_path path = {.up = up, .name = f->name};
 	const stator_type *type;
 	const stator_raw_id *raw;
 	stator_row target;
@@ -568,7 +568,7 @@ refuse_parent(const stator_cud *cud, stator_error *err)
 {
 	for (uint32_t i = STATOR_SYS_PARENT; i <= STATOR_SYS_CONTAINER; i++) {
 		const stator_field *f = &cud->row.type->fields[i];
-		stator_path path = {&cud->path, f->name, 0};
+		stator_path path = {.up = &cud->path, .name = f->name};
 
 		if (stator__row_at(&cud->row, f))
 			return stator__path_fail(&path, err, STATOR_VALIDATION,
@@ -616,7 +616,7 @@ make_stored(stator_changes *ch, stator_cud *cud, stator_error *err)
 	if (!is_nested(cud->row.type) && refuse_parent(cud, err))
 		return STATOR_VALIDATION;
 	if (cud->is_new) {
-		stator_path parent = {&cud->path, "sys.ParentID", 0};
+		stator_path parent = {.up = &cud->path, .name = "sys.ParentID"};
 
 		cud->stored = cud->row;
 		if (is_nested(cud->row.type) &&
@@ -648,7 +648,7 @@ stator__changes_open(stator_changes *ch, stator_row *const *arguments,
 	int code = STATOR_OK;
 
 	for (size_t i = 0; i < count && !code; i++) {
-		stator_path path = {NULL, names[i], 0};
+		stator_path path = {.name = names[i]};
 
 		if (arguments[i]->data)
 			code = visit(ch, arguments[i], &path, give_ids, err);
@@ -658,7 +658,7 @@ stator__changes_open(stator_changes *ch, stator_row *const *arguments,
 			code = give_id(ch, &ch->cuds[i].row, &ch->cuds[i].path,
 				       err);
 	for (size_t i = 0; i < count && !code; i++) {
-		stator_path path = {NULL, names[i], 0};
+		stator_path path = {.name = names[i]};
 
 		if (arguments[i]->data)
 			code = visit(ch, arguments[i], &path, check_refs, err);

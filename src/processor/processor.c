@@ -237,7 +237,7 @@ commit_bundle(stator_processor *p, void *ctx)
 	bundle_order *o = ctx;
 	const stator_map_node *n;
 
-	for (n = stator__map_first(o->bundle); n; n = n->next[0])
+	for (n = stator__map_oldest(o->bundle); n; n = n->later)
 		if (n->change != STATOR_CHANGE_NONE)
 			stator__map_write(p->commander.map, n->key, n->value,
 					  n->change);

@@ -70,7 +70,7 @@ stator__config_row(stator_arena *arena, const stator_storage *s,
 		s->config_field_count);
 	stator_json whole = {.kind = STATOR_JSON_OBJECT};
 	stator_json_opts opts = {NULL, false};
-	stator_path path = {NULL, "config", 0};
+	stator_path path = {.name = "config"};
 
 	for (size_t i = 0; i < count; i++) {
 		*wrong = given[i];

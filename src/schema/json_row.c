@@ -7,6 +7,16 @@
 #include "schema/schema.h"
 
 static void
+write_key(stator_buf *out, const stator_path *path)
+{
+	stator_arena arena = {0};
+
+	stator__buf_format(out, ": %s %s", path->what,
+			   stator__row_show(&arena, path->key));
+	stator__arena_free(&arena);
+}
+
+static void
 write_path(stator_buf *out, const stator_path *path)
 {
 	if (path->up)
@@ -16,6 +26,8 @@ write_path(stator_buf *out, const stator_path *path)
 	else
 		stator__buf_format(out, "%s%s", path->up ? "." : "",
 				   path->name);
+	if (path->key)
+		write_key(out, path);
 }
 
 int
@@ -60,10 +72,11 @@ expected(decoder *d, const stator_path *path, const char *what,
 static int
 built(decoder *d, const stator_path *path, int code)
 {
-	stator_error said = *d->err;
+	stator_error said;
 
-	if (code == STATOR_OK)
+	if (STATOR_LIKELY(code == STATOR_OK))
 		return code;
+	said = *d->err;
 	return stator__path_fail(path, d->err, code, "%s", said.msg);
 }
 
@@ -80,7 +93,7 @@ decode_rows(decoder *d, stator_builder *b, uint32_t i, const stator_json *json,
 		return expected(d, path, "an array", json);
 	rows = stator__arena_alloc(d->arena, json->count * sizeof(*rows) + 1);
 	for (const stator_json *c = json->first; c; c = c->next, n++) {
-		stator_path at = {path, NULL, n};
+		stator_path at = {.up = path, .index = n};
 
 		code = decode_object(d, f->rows, c, &at, &rows[n]);
 		if (code)
@@ -208,10 +221,10 @@ decode_member(decoder *d, stator_builder *b, const stator_json *member,
 	      const stator_path *up, uint32_t *next)
 {
 	const stator_type *type = b->type;
-	stator_path path = {up,
-			    stator__arena_str(d->arena, member->name.data,
-					      member->name.size),
-			    0};
+	stator_path path = {
+		.up = up,
+		.name = stator__arena_str(d->arena, member->name.data,
+					      member->name.size)};
 	int i;
 
 	if (stator__type_is_record(type) &&
@@ -243,7 +256,7 @@ complete_object(decoder *d, stator_builder *b, const stator_path *path)
 		return STATOR_OK;
 	for (uint32_t i = 0; i < type->field_count; i++) {
 		const stator_field *f = &type->fields[i];
-		stator_path at = {path, f->name, 0};
+		stator_path at = {.up = path, .name = f->name};
 
 		if (stator__build_has(b, i) || stator__build_default(b, i))
 			continue;

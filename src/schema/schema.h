@@ -199,6 +199,9 @@ typedef struct stator_path {
 	const struct stator_path *up;
 	const char *name; /* NULL: an index */
 	size_t index;
+	/* An element, if it is one: "sys.Record shop.Item" and its key. */
+	const char *what;
+	const stator_row *key;
 } stator_path;
 
 int stator__path_fail(const stator_path *path, stator_error *err, int code,

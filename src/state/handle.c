@@ -215,6 +215,10 @@ stator__handle(stator_handles *hs, const char *storage, const char *entity,
 		if (code)
 			return code;
 		h = stator__arena_copy(&hs->arena, &draft, sizeof(draft));
+		h->name = stator__arena_format(
+			&hs->arena, "%s%s%s", b->decl->name,
+			h->use.entity ? " " : "",
+			h->use.entity ? h->use.entity : "");
 		resolve_allowed(hs, h);
 		h->index = (uint32_t)hs->count;
 		STATOR_GROW(hs->items, hs->count, hs->cap);

@@ -52,10 +52,10 @@ const char *
 stator__state_show(stator_state *st, const stator_handle *h,
 		   const stator_row *key)
 {
-	return stator__arena_format(
-		&st->arena, "%s%s%s%s%s", h->binding->decl->name,
-		h->use.entity ? " " : "", h->use.entity ? h->use.entity : "",
-		key ? " " : "", key ? stator__row_show(&st->arena, key) : "");
+	if (key == NULL)
+		return h->name;
+	return stator__arena_format(&st->arena, "%s %s", h->name,
+				    stator__row_show(&st->arena, key));
 }
 
 /* Puts storage, entity and key before what was said. */

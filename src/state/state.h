@@ -35,6 +35,7 @@ typedef struct stator_handle {
 	stator_use use;
 	uint8_t *allowed; /* by extension: bits of stator_op */
 	uint32_t index;
+	const char *name; /* "sys.View restaurant.Sales", for messages */
 	bool is_log;
 } stator_handle;
 

@@ -497,7 +497,7 @@ stator__tree_abort(stator_tree_batch *b)
 }
 
 static int
-commit(stator_store *s, const stator_map *batch, stator_error *err)
+commit(stator_store *s, stator_map *batch, stator_error *err)
 {
 	stator_tree_batch *b;
 	int code = stator__tree_begin(s, &b, err);

@@ -240,12 +240,12 @@ add_write(stator_store *s, stator_slice key, stator_slice value,
 
 /* The record of a batch, and the same as writes. */
 static void
-encode(stator_store *s, const stator_map *batch)
+encode(stator_store *s, stator_map *batch)
 {
 	stator__record_begin(&s->record);
 	s->write_count = 0;
-	for (const stator_map_node *n = stator__map_first(batch); n;
-	     n = n->next[0]) {
+	for (const stator_map_node *n = stator__map_oldest(batch); n;
+	     n = n->later) {
 		if (n->change == STATOR_CHANGE_NONE)
 			continue;
 		stator__record_add(&s->record, n->key, n->value, n->change);
@@ -254,7 +254,7 @@ encode(stator_store *s, const stator_map *batch)
 }
 
 static int
-commit(stator_store *s, const stator_map *batch, stator_error *err)
+commit(stator_store *s, stator_map *batch, stator_error *err)
 {
 	int code;
 

@@ -1,12 +1,16 @@
 /*
- * map.c: the ordered map, a skip list in an arena. Entries are never removed,
- * only marked, so a pointer to one is good until the map is cleared.
+ * map.c: the map of a batch, in an arena: a hash table of its entries, and a
+ * skip list that has them in order. Entries are never removed, only marked, so
+ * a pointer to one is good until the map is cleared.
+ *
+ * Most batches are only asked for single keys: an entry takes its place in the
+ * order when somebody first looks at the order.
  */
 #include <stdlib.h>
 
 #include "store/store.h"
 
-enum { LEVELS = 16 };
+enum { LEVELS = 16, FEWEST_SLOTS = 256 };
 
 typedef struct undo {
 	stator_map_node *node;
@@ -16,7 +20,12 @@ typedef struct undo {
 
 struct stator_map {
 	stator_arena arena;
-	stator_map_node *head; /* before the first; has no key */
+	stator_map_node **slots; /* by hash; a power of two of them */
+	size_t slot_count;
+	uint64_t seed; /* of hashes: nobody knows which keys collide */
+	stator_map_node *oldest, *newest;
+	stator_map_node *unordered; /* the oldest that has no place yet */
+	stator_map_node *head;	    /* before the first; has no key */
 	stator_map_node *last;
 	uint32_t level;
 	uint32_t random;
@@ -41,7 +50,7 @@ static void
 start(stator_map *map)
 {
 	map->head = new_node(map, LEVELS);
-	map->last = NULL;
+	map->last = map->oldest = map->newest = map->unordered = NULL;
 	map->level = 1;
 	map->random = 2463534242u;
 	map->count = map->bytes = map->undo_count = 0;
@@ -52,6 +61,9 @@ stator__map_new(void)
 {
 	stator_map *map = stator__alloc(sizeof(*map));
 
+	map->seed = (uint64_t)stator__monotonic_ns() ^ (uintptr_t)map;
+	map->slot_count = FEWEST_SLOTS;
+	map->slots = stator__alloc(map->slot_count * sizeof(*map->slots));
 	start(map);
 	return map;
 }
@@ -62,6 +74,7 @@ stator__map_free(stator_map *map)
 	if (map == NULL)
 		return;
 	stator__arena_free(&map->arena);
+	free(map->slots);
 	free(map->undos);
 	free(map);
 }
@@ -71,9 +84,42 @@ stator__map_clear(stator_map *map)
 {
 	if (map->count == 0)
 		return;
+	memset(map->slots, 0, map->slot_count * sizeof(*map->slots));
 	stator__arena_reset(&map->arena);
 	start(map);
 }
+
+/* By hash --------------------------------------------------------------- */
+
+/* Where an entry with this key is, or would be. */
+static stator_map_node **
+slot_of(const stator_map *map, stator_slice key, uint64_t hash)
+{
+	size_t mask = map->slot_count - 1, at = hash & mask;
+
+	for (;; at = (at + 1) & mask) {
+		stator_map_node **slot = &map->slots[at];
+
+		if (*slot == NULL || ((*slot)->hash == hash &&
+				      stator__slice_eq((*slot)->key, key)))
+			return slot;
+	}
+}
+
+static void
+grow(stator_map *map)
+{
+	stator_slice none = {NULL, 0};
+
+	free(map->slots);
+	map->slot_count *= 2;
+	map->slots = stator__alloc(map->slot_count * sizeof(*map->slots));
+	/* No two keys are equal: any free slot will do. */
+	for (stator_map_node *n = map->oldest; n; n = n->later)
+		*slot_of(map, none, n->hash) = n;
+}
+
+/* In order ---------------------------------------------------------------- */
 
 /* The last node before `key` on each level, in `before`. */
 static stator_map_node *
@@ -108,17 +154,15 @@ random_level(stator_map *map)
 	return level;
 }
 
-static stator_map_node *
-insert(stator_map *map, stator_slice key, stator_map_node **before)
+static void
+give_place(stator_map *map, stator_map_node *node)
 {
-	uint32_t level = random_level(map);
-	stator_map_node *node = new_node(map, level);
+	stator_map_node *before[LEVELS];
 
-	node->key = stator__slice(
-		stator__arena_copy(&map->arena, key.data, key.size), key.size);
-	while (map->level < level)
+	descend(map, node->key, before);
+	while (map->level < node->level)
 		before[map->level++] = map->head;
-	for (uint32_t i = 0; i < level; i++) {
+	for (uint32_t i = 0; i < node->level; i++) {
 		node->next[i] = before[i]->next[i];
 		before[i]->next[i] = node;
 	}
@@ -127,6 +171,32 @@ insert(stator_map *map, stator_slice key, stator_map_node **before)
 		node->next[0]->prev = node;
 	else
 		map->last = node;
+}
+
+static void
+put_in_order(stator_map *map)
+{
+	for (; map->unordered; map->unordered = map->unordered->later)
+		give_place(map, map->unordered);
+}
+
+/* Entries ------------------------------------------------------------------ */
+
+static stator_map_node *
+add(stator_map *map, stator_slice key, uint64_t hash)
+{
+	stator_map_node *node = new_node(map, random_level(map));
+
+	node->key = stator__slice(
+		stator__arena_copy(&map->arena, key.data, key.size), key.size);
+	node->hash = hash;
+	if (map->newest)
+		map->newest->later = node;
+	else
+		map->oldest = node;
+	map->newest = node;
+	if (map->unordered == NULL)
+		map->unordered = node;
 	map->count++;
 	return node;
 }
@@ -135,11 +205,14 @@ void
 stator__map_write(stator_map *map, stator_slice key, stator_slice value,
 		  stator_change change)
 {
-	stator_map_node *before[LEVELS];
-	stator_map_node *node = descend(map, key, before)->next[0];
+	uint64_t hash = stator__hash64(key, map->seed);
+	stator_map_node **slot = slot_of(map, key, hash), *node = *slot;
 
-	if (node == NULL || !stator__slice_eq(node->key, key))
-		node = insert(map, key, before);
+	if (node == NULL) {
+		node = *slot = add(map, key, hash);
+		if (map->count > map->slot_count / 2)
+			grow(map);
+	}
 	STATOR_GROW(map->undos, map->undo_count, map->undo_cap);
 	map->undos[map->undo_count++] =
 		(undo){node, node->value, node->change};
@@ -151,27 +224,24 @@ stator__map_write(stator_map *map, stator_slice key, stator_slice value,
 }
 
 const stator_map_node *
-stator__map_seek(const stator_map *map, stator_slice key)
+stator__map_seek(stator_map *map, stator_slice key)
 {
+	put_in_order(map);
 	return descend(map, key, NULL)->next[0];
 }
 
 const stator_map_node *
 stator__map_find(const stator_map *map, stator_slice key)
 {
-	const stator_map_node *node;
-
-	if (map->count == 0)
-		return NULL;
-	node = stator__map_seek(map, key);
-	return node && stator__slice_eq(node->key, key) ? node : NULL;
+	return map->count ? *slot_of(map, key, stator__hash64(key, map->seed)) : NULL;
 }
 
 const stator_map_node *
-stator__map_seek_before(const stator_map *map, stator_slice key)
+stator__map_seek_before(stator_map *map, stator_slice key)
 {
 	const stator_map_node *node;
 
+	put_in_order(map);
 	if (key.size == 0)
 		return map->last;
 	node = descend(map, key, NULL);
@@ -179,9 +249,16 @@ stator__map_seek_before(const stator_map *map, stator_slice key)
 }
 
 const stator_map_node *
-stator__map_first(const stator_map *map)
+stator__map_first(stator_map *map)
 {
+	put_in_order(map);
 	return map->head->next[0];
+}
+
+const stator_map_node *
+stator__map_oldest(const stator_map *map)
+{
+	return map->oldest;
 }
 
 size_t

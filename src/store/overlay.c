@@ -281,25 +281,9 @@ seen(const cell *c, uint32_t epoch)
 /* The hash table -------------------------------------------------------- */
 
 static uint64_t
-mix(uint64_t a, uint64_t b)
-{
-	__extension__ unsigned __int128 p = a;
-
-	p *= b;
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
-static uint64_t
 hash_of(const stator_overlay *o, stator_slice key)
 {
-	const uint8_t *p = key.data;
-	uint64_t h = o->pool->seed ^ key.size, last = 0;
-	size_t left = key.size;
-
-	for (; left >= 8; left -= 8, p += 8)
-		h = mix(h ^ stator__u64(p), 0x9e3779b97f4a7c15u);
-	memcpy(&last, p, left);
-	return mix(h ^ last, 0xd6e8feb86659fd93u);
+	return stator__hash64(key, o->pool->seed);
 }
 
 /* Its slot, or the free one where it belongs. */

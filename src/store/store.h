@@ -24,6 +24,9 @@ typedef struct stator_map_node {
 	stator_slice value;
 	stator_change change;
 	uint32_t level;
+	uint64_t hash;
+	struct stator_map_node *later; /* the entry that was made next */
+	/* In order; what was written since the last look has no place. */
 	struct stator_map_node *prev;
 	struct stator_map_node *next[];
 } stator_map_node;
@@ -41,12 +44,13 @@ void stator__map_write(stator_map *map, stator_slice key, stator_slice value,
 const stator_map_node *stator__map_find(const stator_map *map,
 					stator_slice key);
 /* The first entry whose key is not less; NULL at the end. */
-const stator_map_node *stator__map_seek(const stator_map *map,
-					stator_slice key);
+const stator_map_node *stator__map_seek(stator_map *map, stator_slice key);
 /* The last entry whose key is less; an empty key means the end. */
-const stator_map_node *stator__map_seek_before(const stator_map *map,
+const stator_map_node *stator__map_seek_before(stator_map *map,
 					       stator_slice key);
-const stator_map_node *stator__map_first(const stator_map *map);
+const stator_map_node *stator__map_first(stator_map *map);
+/* The entry that was made first: `later` goes on, in no order of keys. */
+const stator_map_node *stator__map_oldest(const stator_map *map);
 size_t stator__map_count(const stator_map *map);
 /* Bytes of keys and values that were written since it was empty. */
 size_t stator__map_bytes(const stator_map *map);
@@ -103,7 +107,7 @@ typedef struct stator_store_ops {
 		    stator_slice *value, stator_error *err);
 	void (*release)(stator_store_cursor *cursor);
 	/* All of it, durable when this returns, or nothing. */
-	int (*commit)(stator_store *store, const stator_map *batch,
+	int (*commit)(stator_store *store, stator_map *batch,
 		      stator_error *err);
 } stator_store_ops;
 
