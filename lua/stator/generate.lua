@@ -127,11 +127,8 @@ local function fits(field)
 end
 
 local TAKE = [[
-  v = rawget(fields, %s)
-  if v ~= nil then
-    if not (FITS) then v = check(info, %s, v) end
-    to[%s] = v
-  end
+  VALUE = rawget(fields, %s)
+  if VALUE ~= nil and not (FITS) then VALUE = check(info, %s, VALUE) end
 ]]
 
 -- More keys than this are gone through by a loop.
@@ -147,18 +144,46 @@ local function look_for_others(count)
   return table.concat(code)
 end
 
---- The function that puts values of a table of fields, checked, into another one.
-function M.taking(name, list, run, engine, support)
-  local code, count = { "return function(fields, to)\n  local v\n" }, 0
-  for _, field in ipairs(list) do
-    if field.writable then
-      local quoted = ("%q"):format(field.name)
-      code[#code + 1] = fill_in(TAKE, { FITS = fits(field) }):format(quoted, quoted, quoted)
-      count = count + 1
-    end
+-- Types with more fields than this get their values one by one: a function has 200 locals.
+local MOST_LOCALS = 150
+
+-- The values of a table of fields, checked, as locals; and where they stand in a new table.
+local function take_as_locals(names)
+  local code, entries = {}, {}
+  for i, field in ipairs(names) do
+    local quoted, value = ("%q"):format(field.name), "v" .. i
+    code[i] = fill_in(TAKE, { FITS = fits(field):gsub("%f[%w]v%f[%W]", value), VALUE = value })
+      :format(quoted, quoted)
+    entries[i] = ("[%s] = %s"):format(quoted, value)
+    names[i] = value
   end
-  code[#code + 1] = look_for_others(count) .. "\nend"
-  return compile(name, table.concat(code), run, engine, support)
+  local locals = #names > 0 and "  local " .. table.concat(names, ", ") .. "\n" or ""
+  return locals .. "  if fields ~= nil then\n" .. table.concat(code) .. look_for_others(#names)
+    .. "\n  end\n  return { [0] = handle, [-1] = base, [-2] = number, "
+    .. table.concat(entries, ", ") .. " }\nend"
+end
+
+local function take_one_by_one(names)
+  local code = { "  local v\n  local t = { [0] = handle, [-1] = base, [-2] = number }\n",
+    "  if fields == nil then return t end\n" }
+  for _, field in ipairs(names) do
+    local quoted = ("%q"):format(field.name)
+    code[#code + 1] = fill_in(TAKE, { FITS = fits(field), VALUE = "v" }):format(quoted, quoted)
+    code[#code + 1] = ("  t[%s] = v\n"):format(quoted)
+  end
+  return table.concat(code) .. look_for_others(#names) .. "\n  return t\nend"
+end
+
+--- The function that gives a table with the values of a table of fields, checked, or of none,
+--- and `handle`, `base` and `number` under 0, -1 and -2.
+function M.taking(name, list, run, engine, support)
+  local writable = {}
+  for _, field in ipairs(list) do
+    if field.writable then writable[#writable + 1] = field end
+  end
+  local take = #writable <= MOST_LOCALS and take_as_locals or take_one_by_one
+  return compile(name, "return function(fields, handle, base, number)\n" .. take(writable), run,
+    engine, support)
 end
 
 -- Writing ---------------------------------------------------------------------

@@ -16,11 +16,13 @@ local M = {} -- what an extension gets
 local run, api, engine, raise
 
 local BEHIND = rows.BEHIND
-local HANDLE, BASE, RUN = 0, -1, -2 -- places in the table behind a front
+-- Places in the table behind a front; generate.lua knows them.
+local HANDLE, BASE, RUN = 0, -1, -2
 
 local handles = {} -- by index
 local by_name = {} -- "sys.View restaurant.Sales"
-local pending, pending_count = {}, 0 -- fronts of this run's intents, by intent
+-- Of this run's intents, by intent: their types, what is behind them, and their fronts.
+local types, behinds, fronts, count = {}, {}, {}, 0
 
 -- Keys ------------------------------------------------------------------------
 
@@ -51,15 +53,13 @@ local function key_metatable(handle)
 end
 
 local function make_key(handle, fields)
-  local behind = { [HANDLE] = handle.index }
-  local info = handle.key
   if fields ~= nil then
     if type(fields) ~= "table" or getmetatable(fields) == false then
       raise(("a key is made from a table of fields, not from a %s"):format(
         type(fields) == "table" and "row, key or handle" or type(fields)))
     end
-    info.take(fields, behind)
   end
+  local behind = handle.key.take(fields, handle.index)
   local key = setmetatable({ [BEHIND] = behind }, handle.key_mt)
   return key
 end
@@ -179,14 +179,14 @@ function M.get_all(keys)
   if type(keys) ~= "table" then
     raise(("get_all: expected a table of keys, found a %s"):format(type(keys)))
   end
-  local result, count = {}, #keys
-  for i = 1, count do
+  local result, most = {}, #keys
+  for i = 1, most do
     local handle, size = encode(rawget(keys, i), "get_all")
     if api.batch_add(engine, handle.index, size) < 0 then rows.host_failed() end
   end
   if api.batch_get(engine) < 0 then rows.host_failed() end
-  local first = run.count - count
-  for i = 1, count do result[i] = rows.any(first + i - 1) end
+  local first = run.count - most
+  for i = 1, most do result[i] = rows.any(first + i - 1) end
   return result
 end
 
@@ -253,13 +253,12 @@ local function builder_metatable(info)
   }
 end
 
-local function fill_in(info, behind, fields)
+local function check_fields(fields)
   if fields == nil then return end
   if type(fields) ~= "table" or getmetatable(fields) == false then
     raise(("expected a table of fields, found a %s"):format(
       type(fields) == "table" and "row, key or handle" or type(fields)))
   end
-  info.take(fields, behind)
 end
 
 -- Registers the intent; its values are written by `finish`. They are checked first,
@@ -268,10 +267,11 @@ local function intend(key, operation, base, fields)
   local slot = base and rows.slot_index(base) or -1
   local handle = handle_of(key, operation)
   local stype = api.value_type(engine, handle.index)
-  local behind = { [RUN] = run.base, [BASE] = base }
   local info = stype ~= nil and rows.type(stype)
+  local behind
   if info then
-    fill_in(info, behind, fields)
+    check_fields(fields)
+    behind = info.take(fields, nil, base, run.base)
     if not base and info.fields["sys.ID"] and not behind["sys.ID"] then
       behind["sys.ID"] = api.raw_id(engine)
     end
@@ -281,8 +281,8 @@ local function intend(key, operation, base, fields)
   if intent < 0 then rows.host_failed() end
   if not info.builder_mt then info.builder_mt = builder_metatable(info) end
   local front = setmetatable({ [BEHIND] = behind }, info.builder_mt)
-  pending[intent + 1] = { info, behind, front }
-  pending_count = intent + 1
+  count = intent + 1
+  types[count], behinds[count], fronts[count] = info, behind, front
   return front
 end
 
@@ -307,8 +307,7 @@ function M.find_intent(key)
   local found = api.find(engine, handle.index, size)
   if found < 0 then rows.host_failed() end
   if found == 0 then return nil end
-  local p = pending[found]
-  return p and p[3] or nil
+  return fronts[found] or nil
 end
 
 -- Short forms -------------------------------------------------------------------------
@@ -338,9 +337,9 @@ function M.log(level, message)
   if type(message) ~= "string" then message = tostring(message) end
   intend(M.storage "sys.Logger" { LogLevel = number }, "new", nil, { Message = message })
   -- Written at once: a line of the log stays when the run fails.
-  local p = pending[pending_count]
-  pending[pending_count] = false
-  if api.fill(engine, pending_count - 1, p[1].write(p[2])) < 0 then rows.host_failed() end
+  local info = types[count]
+  types[count], fronts[count] = false, false
+  if api.fill(engine, count - 1, info.write(behinds[count])) < 0 then rows.host_failed() end
 end
 
 -- For the engine --------------------------------------------------------------------------
@@ -349,10 +348,10 @@ local engine_side = { api = M }
 
 --- Writes the values of all intents.
 function engine_side.finish()
-  for i = 1, pending_count do
-    local p = pending[i]
-    if p then
-      local size = p[1].write(p[2])
+  for i = 1, count do
+    local info = types[i]
+    if info then
+      local size = info.write(behinds[i])
       if api.fill(engine, i - 1, size) < 0 then rows.host_failed() end
     end
   end
@@ -363,8 +362,8 @@ local KEPT = 32
 
 --- Forgets the intents of the last run.
 function engine_side.begin()
-  if pending_count > KEPT then pending = {} end
-  pending_count = 0
+  if count > KEPT then types, behinds, fronts = {}, {}, {} end
+  count = 0
 end
 
 function engine_side.open(host_run, host_api, host_engine, raiser)
