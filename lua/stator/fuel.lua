@@ -43,7 +43,7 @@ end
 local function token_end(text, at)
   if find(text, "^%-%-", at) then
     local last = long_bracket_end(text, at + 2)
-    return last or (find(text, "\n", at, true) or #text + 1) - 1, false, true
+    return last or (find(text, "[\r\n]", at) or #text + 1) - 1, false, true
   end
   local c = sub(text, at, at)
   if c == '"' or c == "'" then return quoted_end(text, at) end
@@ -104,7 +104,7 @@ function M.loader(burn)
     if not chunk then return nil, message end
     local call = fresh_name(text)
     -- What LuaJIT skips at the beginning of a text, it does not in the middle.
-    text = gsub(gsub(text, "^\239\187\191", ""), "^#[^\n]*", "")
+    text = gsub(gsub(text, "^\239\187\191", ""), "^#[^\r\n]*", "")
     local outer = format("local %s = ... return function(...) %s() %s\nend", call, call,
       insert(text, format(" %s(); ", call)))
     chunk, message = load(outer, name, "t", env)

@@ -54,30 +54,59 @@ end
 -- LuaJIT does not count how deep C functions and Lua functions call each other, and
 -- the C stack would end before the Lua stack does. These count; `limits.overflow` is
 -- told of what LuaJIT itself finds too deep, also when the author catches that.
+-- A coroutine may be resumed at another depth than the one it yielded at: so what is
+-- caught goes back to where it was above `base`, the depth of the last resume.
 local limits
-local depth, coroutines = 0, 0
+local depth, base, coroutines = 0, 0, 0
 
 local function leave(...)
   depth = depth - 1
   return ...
 end
 
-local function restore(before, ok, message, ...)
-  depth = before
+local function restore(above, ok, message, ...)
+  depth = base + above
   if not ok then limits.overflow(message) end
   return ok, message, ...
 end
 
+local function deeper()
+  if depth >= limits.nesting then limits.exceeded("nesting", "nested calls") end
+  depth = depth + 1
+end
+
 local function nested(f)
   return function(...)
-    if depth >= limits.nesting then limits.exceeded("nesting", "nested calls") end
-    depth = depth + 1
+    deeper()
     return leave(f(...))
   end
 end
 
 local function catching(f)
-  return function(...) return restore(depth, f(...)) end
+  return function(...) return restore(depth - base, f(...)) end
+end
+
+local function left(outer, ...)
+  depth, base = base - 1, outer
+  return ...
+end
+
+local function resume(co, ...)
+  if type(co) ~= "thread" then error("resume: expected a coroutine", 2) end
+  local outer = base
+  deeper()
+  base = depth
+  return left(outer, coroutine.resume(co, ...))
+end
+
+local function raise_or_give(ok, ...)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+local function wrap(f)
+  local co = coroutine.create(f)
+  return function(...) return raise_or_give(resume(co, ...)) end
 end
 
 local function counted(f)
@@ -149,10 +178,11 @@ function M.new(require_module, compile, run_limits, fuel)
     env[name] = real
   end
   local random, seed = random_functions()
-  env.pcall, env.xpcall = catching(pcall), catching(xpcall)
-  env.coroutine.resume = catching(nested(coroutine.resume))
+    -- The handler of xpcall is called by C.
+  env.pcall, env.xpcall = catching(pcall), catching(nested(xpcall))
+  env.coroutine.resume = catching(resume)
   env.coroutine.create = counted(coroutine.create)
-  env.coroutine.wrap = counted(function(f) return nested(coroutine.wrap(f)) end)
+  env.coroutine.wrap = counted(wrap)
   env.string.gsub = nested(string.gsub)
   env.math.random = random
   env.math.randomseed = seed
@@ -194,7 +224,7 @@ function M.new(require_module, compile, run_limits, fuel)
     end,
     __metatable = false,
   }), function(n)
-    depth, coroutines = 0, 0
+    depth, base, coroutines = 0, 0, 0
     seed(n)
   end
 end
