@@ -168,7 +168,7 @@ local function open_fuel(api, engine, numbers)
     end
     return 0, 0
   end)
-  return fuel.loader(burn), function(env) fuel.limit(env, burn, charge) end
+  return fuel.loader(burn, charge), function(env) fuel.limit(env, burn, charge) end
 end
 
 return function(cdef, engine, run, api, package, modules, extensions, limits, fuel)

@@ -461,6 +461,7 @@ local STORE_TEXT = [[
 local WRITER = [[
 local run, engine, grow, failed, checks, pointers, wrong, cast, copy, fill, u32p, bor = ...
 return function(s)
+  if run.out_cap < %d and grow(engine, %d) < 0 then failed() end
   local out, size, v, n = run.out, %d
   fill(out, size)
   cast(u32p, out)[0] = %d
@@ -496,9 +497,8 @@ local function make_writer(info, stype)
     local field = info.list[i]
     wrong_value(info, field, s[field.name])
   end
-  local source = WRITER:format(stype.fixed, stype.id, table.concat(code, "\n"))
+  local source = WRITER:format(stype.fixed, stype.fixed, stype.fixed, stype.id, table.concat(code, "\n"))
   local chunk = assert(loadstring(source, "=" .. info.name))
-  if run.out_cap < stype.fixed then api.grow_out(engine, stype.fixed) end
   return chunk(run, engine, api.grow_out, M.host_failed, checks, pointers, wrong, cast, copy,
     ffi.fill, mutable_u32p, bit.bor)
 end

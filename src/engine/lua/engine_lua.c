@@ -43,6 +43,8 @@ landed(lua_engine *e, int by)
 		return STATOR_TIME_LIMIT;
 	case PREEMPT_STRING:
 		return STATOR_STRING_LIMIT;
+	case PREEMPT_STACK:
+		return STATOR_NESTING_LIMIT;
 	default:
 		return STATOR_MEMORY_LIMIT;
 	}
@@ -50,8 +52,8 @@ landed(lua_engine *e, int by)
 
 /*
  * Calls `entry`, which may raise Lua errors only inside lua_pcall, and is the
- * host's own when it has no limit of time. MEMORY_LIMIT, STRING_LIMIT or
- * TIME_LIMIT when it was left; there is no state then.
+ * host's own when it has no limit of time. MEMORY_LIMIT, STRING_LIMIT,
+ * NESTING_LIMIT or TIME_LIMIT when it was left; there is no state then.
  */
 static int
 guarded(lua_engine *e, lua_entry entry, void *ctx, uint32_t limit_ms)
@@ -332,6 +334,9 @@ make_state(lua_engine *e, stator_problems *problems)
 	} else if (code == STATOR_STRING_LIMIT) {
 		report(e, problems,
 		       "loading exceeds the limit of the length of a string");
+	} else if (code == STATOR_NESTING_LIMIT) {
+		report(e, problems,
+		       "loading exceeds the limit of the Lua stack");
 	} else if (code && e->L)
 		drop_state(e);
 	return code;
@@ -471,6 +476,11 @@ left_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
 		stator__fail(err, code,
 			     "%slimit of %llu bytes in a string exceeded",
 			     place, (unsigned long long)limits->string);
+	else if (code == STATOR_NESTING_LIMIT)
+		stator__fail(err, code,
+			     "%sthe limit of the Lua stack is exceeded: calls "
+			     "are nested too deep",
+			     place);
 	else
 		stator__fail(err, code,
 			     "%slimit of %llu bytes of memory exceeded", place,
@@ -528,10 +538,7 @@ reset(stator_engine *engine)
 {
 	lua_engine *e = (lua_engine *)engine;
 
-	e->run.base += e->run.count;
-	e->run.count = 0;
-	e->batch_count = 0;
-	e->cursor_count = 0;
+	stator__lua_calls_reset(e);
 	/* A softer limit than the run's: here it costs nobody's run. */
 	if (e->L && stator__lua_arena_used(e->arena) >
 			    e->env->limits.memory / 2)

@@ -44,6 +44,8 @@ extern const lua_api stator__lua_api;
 
 /* Room for the first rows. */
 void stator__lua_calls_open(lua_engine *e);
+/* A run is over. */
+void stator__lua_calls_reset(lua_engine *e);
 /* Gives Lua one more row. */
 void stator__lua_add_slot(lua_engine *e, const stator_row *row);
 
