@@ -51,6 +51,17 @@ local function plain_setmetatable(t, mt)
   return setmetatable(t, mt)
 end
 
+-- LuaJIT's own moves all elements there could be behind a position below the first.
+local function insert(t, ...)
+  if select("#", ...) == 2 then
+    local at = tonumber((...))
+    if at and not (at >= 0 and at < 2 ^ 31) then
+      error("insert: the position is out of bounds", 3)
+    end
+  end
+  return table.insert(t, ...)
+end
+
 -- LuaJIT does not count how deep C functions and Lua functions call each other, and
 -- the C stack would end before the Lua stack does. These count; `limits.overflow` is
 -- told of what LuaJIT itself finds too deep, also when the author catches that.
@@ -118,12 +129,24 @@ local function counted(f)
 end
 
 -- LuaJIT's own does not take the large integers that rows may have for %d.
-local function format(pattern, ...)
-  local count, large = select("#", ...), false
-  for i = 1, count do
-    if type((select(i, ...))) == "cdata" then large = true end
+local function has_large(count, ...)
+  if count > 8 then
+    -- select takes longer the more there are.
+    local values = { ... }
+    for i = 1, count do
+      if type(values[i]) == "cdata" then return true end
+    end
+    return false
   end
-  if not large then return string.format(pattern, ...) end
+  for i = 1, count do
+    if type((select(i, ...))) == "cdata" then return true end
+  end
+  return false
+end
+
+local function format(pattern, ...)
+  local count = select("#", ...)
+  if not has_large(count, ...) then return string.format(pattern, ...) end
   local values, i = { ... }, 0
   pattern = pattern:gsub("%%([-+ #0]*%d*%.?%d*)(%a?)", function(flags, letter)
     if letter == "" then return nil end
@@ -197,9 +220,10 @@ function M.new(require_module, compile, run_limits, fuel)
   env.rawset = guarded(rawset)
   env.getmetatable = getmetatable
   env.setmetatable = plain_setmetatable
-  for _, name in ipairs { "insert", "remove", "concat", "maxn" } do
+  for _, name in ipairs { "remove", "concat", "maxn" } do
     env.table[name] = guarded(table[name])
   end
+  env.table.insert = guarded(insert)
   env.table.sort = guarded(nested(table.sort))
   env.unpack = guarded(unpack)
   env.string.format = nested(format)
