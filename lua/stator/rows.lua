@@ -497,7 +497,8 @@ local function make_writer(info, stype)
     local field = info.list[i]
     wrong_value(info, field, s[field.name])
   end
-  local source = WRITER:format(stype.fixed, stype.fixed, stype.fixed, stype.id, table.concat(code, "\n"))
+  local fixed = stype.fixed
+  local source = WRITER:format(fixed, fixed, fixed, stype.id, table.concat(code, "\n"))
   local chunk = assert(loadstring(source, "=" .. info.name))
   return chunk(run, engine, api.grow_out, M.host_failed, checks, pointers, wrong, cast, copy,
     ffi.fill, mutable_u32p, bit.bor)
