@@ -115,8 +115,17 @@ local function raise_or_give(ok, ...)
   return ...
 end
 
+local function give(...) return ... end
+
+-- At the bottom of a coroutine stays a Lua function, whatever f ends with: when LuaJIT
+-- gives up a trace it looks for one, and finds the end of the process if there is none.
+local function create(f)
+  if type(f) ~= "function" then error("expected a function", 3) end
+  return coroutine.create(function(...) return give(f(...)) end)
+end
+
 local function wrap(f)
-  local co = coroutine.create(f)
+  local co = create(f)
   return function(...) return raise_or_give(resume(co, ...)) end
 end
 
@@ -204,7 +213,7 @@ function M.new(require_module, compile, run_limits, fuel)
     -- The handler of xpcall is called by C.
   env.pcall, env.xpcall = catching(pcall), catching(nested(xpcall))
   env.coroutine.resume = catching(resume)
-  env.coroutine.create = counted(coroutine.create)
+  env.coroutine.create = counted(create)
   env.coroutine.wrap = counted(wrap)
   env.string.gsub = nested(string.gsub)
   env.math.random = random
