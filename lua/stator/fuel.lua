@@ -179,6 +179,12 @@ function M.limit(env, burn, charge)
     tables[name] = charged(tables[name], charge)
   end
   tables.sort = make_sort(tables.sort, burn)
+  -- It may be its own __tostring: then it calls itself for ever.
+  local raw_tostring = env.tostring
+  env.tostring = function(...)
+    burn()
+    return raw_tostring(...)
+  end
   env.unpack = charged(env.unpack, charge)
   env.tonumber = charged(env.tonumber, charge)
 end
