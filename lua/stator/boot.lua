@@ -2,8 +2,8 @@
 -- modules, and the function that runs an extension.
 
 local ffi = require "ffi"
--- The real one: methods of strings are those of the environment, which have limits.
-local format = string.format
+-- The real ones: methods of strings are those of the environment, which have limits.
+local format, find, sub, gsub = string.format, string.find, string.sub, string.gsub
 
 local COMMAND = 1
 local EXTENSION_FAILED, MEMORY_LIMIT = -5, -11
@@ -53,8 +53,11 @@ local function make_limits(limits, raise)
   end
   function limits.overflow(message)
     if breach_text or type(message) ~= "string" then return end
-    local place = message:match "^(.-)stack overflow"
-    if not place or place ~= "" and not place:find ":%d+: $" then return end
+    local at = find(message, "stack overflow", 1, true)
+    -- Behind a place in the source, or nothing.
+    if not at or at > 300 then return end
+    local place = sub(message, 1, at - 1)
+    if place ~= "" and not find(place, ":%d+: $") then return end
     breach_code = CODES.nesting
     breach_text = place .. "the limit of the Lua stack is exceeded: calls are nested too deep"
   end
@@ -105,11 +108,11 @@ end
 local function error_text(message)
   if type(message) == "string" then
     -- A level that leads out of the author's code says nothing to the author.
-    return (message:gsub("^stator%.%w+:%d+: ", ""))
+    return (gsub(message, "^stator%.%w+:%d+: ", ""))
   end
   if type(message) == "table" then
     local ok, text = pcall(tostring, message)
-    if ok and type(text) == "string" and not text:find "^table: " then return text end
+    if ok and type(text) == "string" and not find(text, "^table: ") then return text end
   end
   return ("raised a %s instead of a message"):format(type(message))
 end
@@ -180,7 +183,7 @@ local function open_fuel(api, engine, numbers)
     end
     return 0, 0
   end)
-  return fuel.loader(burn), function(env) fuel.limit(env, burn, charge) end
+  return fuel.loader(burn, charge), function(env) fuel.limit(env, burn, charge) end
 end
 
 return function(cdef, engine, run, api, package, modules, extensions, limits, fuel)

@@ -43,7 +43,7 @@ end
 local function token_end(text, at)
   if find(text, "^%-%-", at) then
     local last = long_bracket_end(text, at + 2)
-    return last or (find(text, "\n", at, true) or #text + 1) - 1, false, true
+    return last or (find(text, "[\r\n]", at) or #text + 1) - 1, false, true
   end
   local c = sub(text, at, at)
   if c == '"' or c == "'" then return quoted_end(text, at) end
@@ -54,8 +54,8 @@ local function token_end(text, at)
   return last or at
 end
 
--- Text with `call` put in; its lines stay where they are.
-local function insert(text, call)
+-- Text with `call` put in; its lines stay where they are. Long texts take their time.
+local function insert(text, call, burn)
   local out, at, copied = {}, 1, 1
   local before, goto_at, parameters = "", nil, false
   local function put(i)
@@ -66,6 +66,7 @@ local function insert(text, call)
   while true do
     at = find(text, "%S", at)
     if not at then break end
+    burn()
     local last, is_name, is_comment = token_end(text, at)
     if not is_comment then
       local token = sub(text, at, last)
@@ -91,22 +92,26 @@ local function insert(text, call)
 end
 
 -- A name that the text does not have.
-local function fresh_name(text)
+local function fresh_name(text, charge)
   local n = 1
-  while find(text, "fuel" .. n, 1, true) do n = n + 1 end
+  while find(text, "fuel" .. n, 1, true) do
+    charge(#text)
+    n = n + 1
+  end
   return "fuel" .. n
 end
 
 --- What loads text into `env`, as `load` does, with safe points in it.
-function M.loader(burn)
+function M.loader(burn, charge)
   return function(text, name, env)
     local chunk, message = load(text, name, "t", env)
     if not chunk then return nil, message end
-    local call = fresh_name(text)
+    charge(#text)
+    local call = fresh_name(text, charge)
     -- What LuaJIT skips at the beginning of a text, it does not in the middle.
-    text = gsub(gsub(text, "^\239\187\191", ""), "^#[^\n]*", "")
+    text = gsub(gsub(text, "^\239\187\191", ""), "^#[^\r\n]*", "")
     local outer = format("local %s = ... return function(...) %s() %s\nend", call, call,
-      insert(text, format(" %s(); ", call)))
+      insert(text, format(" %s(); ", call), burn))
     chunk, message = load(outer, name, "t", env)
     if not chunk then return nil, message end
     return chunk(burn)
@@ -174,6 +179,12 @@ function M.limit(env, burn, charge)
     tables[name] = charged(tables[name], charge)
   end
   tables.sort = make_sort(tables.sort, burn)
+  -- It may be its own __tostring: then it calls itself for ever.
+  local raw_tostring = env.tostring
+  env.tostring = function(...)
+    burn()
+    return raw_tostring(...)
+  end
   env.unpack = charged(env.unpack, charge)
   env.tonumber = charged(env.tonumber, charge)
 end

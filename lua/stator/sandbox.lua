@@ -51,33 +51,82 @@ local function plain_setmetatable(t, mt)
   return setmetatable(t, mt)
 end
 
+-- LuaJIT's own moves all elements there could be behind a position below the first.
+local function insert(t, ...)
+  if select("#", ...) == 2 then
+    local at = tonumber((...))
+    if at and not (at >= 0 and at < 2 ^ 31) then
+      error("insert: the position is out of bounds", 3)
+    end
+  end
+  return table.insert(t, ...)
+end
+
 -- LuaJIT does not count how deep C functions and Lua functions call each other, and
 -- the C stack would end before the Lua stack does. These count; `limits.overflow` is
 -- told of what LuaJIT itself finds too deep, also when the author catches that.
+-- A coroutine may be resumed at another depth than the one it yielded at: so what is
+-- caught goes back to where it was above `base`, the depth of the last resume.
 local limits
-local depth, coroutines = 0, 0
+local depth, base, coroutines = 0, 0, 0
 
 local function leave(...)
   depth = depth - 1
   return ...
 end
 
-local function restore(before, ok, message, ...)
-  depth = before
+local function restore(above, ok, message, ...)
+  depth = base + above
   if not ok then limits.overflow(message) end
   return ok, message, ...
 end
 
+local function deeper()
+  if depth >= limits.nesting then limits.exceeded("nesting", "nested calls") end
+  depth = depth + 1
+end
+
 local function nested(f)
   return function(...)
-    if depth >= limits.nesting then limits.exceeded("nesting", "nested calls") end
-    depth = depth + 1
+    deeper()
     return leave(f(...))
   end
 end
 
 local function catching(f)
-  return function(...) return restore(depth, f(...)) end
+  return function(...) return restore(depth - base, f(...)) end
+end
+
+local function left(outer, ...)
+  depth, base = base - 1, outer
+  return ...
+end
+
+local function resume(co, ...)
+  if type(co) ~= "thread" then error("resume: expected a coroutine", 2) end
+  local outer = base
+  deeper()
+  base = depth
+  return left(outer, coroutine.resume(co, ...))
+end
+
+local function raise_or_give(ok, ...)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+local function give(...) return ... end
+
+-- At the bottom of a coroutine stays a Lua function, whatever f ends with: when LuaJIT
+-- gives up a trace it looks for one, and finds the end of the process if there is none.
+local function create(f)
+  if type(f) ~= "function" then error("expected a function", 3) end
+  return coroutine.create(function(...) return give(f(...)) end)
+end
+
+local function wrap(f)
+  local co = create(f)
+  return function(...) return raise_or_give(resume(co, ...)) end
 end
 
 local function counted(f)
@@ -103,10 +152,23 @@ local function format_large(pattern, ...)
   return string.format(pattern, unpack(values, 1, select("#", ...)))
 end
 
-local function format(pattern, ...)
-  for i = 1, select("#", ...) do
-    if type((select(i, ...))) == "cdata" then return format_large(pattern, ...) end
+local function has_large(count, ...)
+  if count > 8 then
+    -- select takes longer the more there are.
+    local values = { ... }
+    for i = 1, count do
+      if type(values[i]) == "cdata" then return true end
+    end
+    return false
   end
+  for i = 1, count do
+    if type((select(i, ...))) == "cdata" then return true end
+  end
+  return false
+end
+
+local function format(pattern, ...)
+  if has_large(select("#", ...), ...) then return format_large(pattern, ...) end
   return string.format(pattern, ...)
 end
 
@@ -153,10 +215,11 @@ function M.new(require_module, compile, run_limits, now, fuel)
     env[name] = real
   end
   local random, seed = random_functions()
-  env.pcall, env.xpcall = catching(pcall), catching(xpcall)
-  env.coroutine.resume = catching(nested(coroutine.resume))
-  env.coroutine.create = counted(coroutine.create)
-  env.coroutine.wrap = counted(function(f) return nested(coroutine.wrap(f)) end)
+    -- The handler of xpcall is called by C.
+  env.pcall, env.xpcall = catching(pcall), catching(nested(xpcall))
+  env.coroutine.resume = catching(resume)
+  env.coroutine.create = counted(create)
+  env.coroutine.wrap = counted(wrap)
   env.string.gsub = nested(string.gsub)
   env.math.random = random
   env.math.randomseed = seed
@@ -171,9 +234,10 @@ function M.new(require_module, compile, run_limits, now, fuel)
   env.rawset = guarded(rawset)
   env.getmetatable = getmetatable
   env.setmetatable = plain_setmetatable
-  for _, name in ipairs { "insert", "remove", "concat", "maxn" } do
+  for _, name in ipairs { "remove", "concat", "maxn" } do
     env.table[name] = guarded(table[name])
   end
+  env.table.insert = guarded(insert)
   env.table.sort = guarded(nested(table.sort))
   env.unpack = guarded(unpack)
   env.string.format = nested(format)
@@ -202,7 +266,7 @@ function M.new(require_module, compile, run_limits, now, fuel)
     end,
     __metatable = false,
   }), function(n)
-    depth, coroutines = 0, 0
+    depth, base, coroutines = 0, 0, 0
     seed(n)
   end
 end

@@ -138,7 +138,6 @@ local HOSTILE = {
     local function h(m) error(m) end while true do xpcall(error, h, "x") end]],
   ["an xpcall that goes on"] = [[
     local function go() while true do end end while true do xpcall(go, go) end]],
-  ["stack overflows"] = "local function f() return 1 + f() end while true do pcall(f) end",
   ["errors in coroutines"] = [[
     while true do coroutine.resume(coroutine.create(function() error "x" end)) end]],
   ["errors of the host"] = "while true do pcall(function() return args.Nothing end) end",

@@ -366,6 +366,18 @@ give(lua_arena *a, void *p, size_t size)
 		give_pages(a, p, pages_for(size));
 }
 
+/*
+ * A Lua stack grows to 65,500 slots at most, some more that LuaJIT keeps for
+ * itself, and nothing else grows to just that size. Rationale: at the limit it
+ * raises an error, and does that in handlers of its own, too, when a trace
+ * begins or ends; it crashes then. So the run is left one step earlier.
+ */
+static bool
+is_longest_stack(size_t size)
+{
+	return size == (65500 + 1 + 7) * 8 || size == (65500 + 1 + 8) * 8;
+}
+
 void *
 stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size)
 {
@@ -385,6 +397,8 @@ stator__lua_arena_alloc(void *ctx, void *p, size_t old, size_t size)
 		a->has.used += size - old;
 		return p;
 	}
+	if (STATOR_UNLIKELY(is_longest_stack(size)))
+		leave(a, PREEMPT_STACK);
 	moved = take(a, size);
 	memcpy(moved, p, old < size ? old : size);
 	give(a, p, old);

@@ -24,8 +24,8 @@ void stator__lua_arena_free(lua_arena *arena);
 /* Drops all blocks; pages are given back to the system. */
 void stator__lua_arena_drop(lua_arena *arena);
 /*
- * Where to go at a limit, with PREEMPT_MEMORY or PREEMPT_STRING; NULL: the
- * process ends.
+ * Where to go at a limit, with PREEMPT_MEMORY, PREEMPT_STRING or PREEMPT_STACK;
+ * NULL: the process ends.
  * Allocations are safe points of `preempt`, unless it is NULL.
  */
 void stator__lua_arena_guard(lua_arena *arena, sigjmp_buf *escape,

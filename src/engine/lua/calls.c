@@ -2,6 +2,8 @@
  * calls.c: what Lua calls: plain functions (lua_ffi.h) that never call Lua, and
  * give a negative number when they fail, with code and message in the run.
  */
+#include <stdlib.h>
+
 #include "engine/lua/engine_lua.h"
 
 static int32_t
@@ -17,7 +19,9 @@ static bool
 out_of_memory(lua_engine *e, size_t more)
 {
 	uint64_t limit = e->env->limits.memory;
-	uint64_t used = e->run.cap * sizeof(stator_row) + e->run.out_cap + more;
+	uint64_t used = e->run.cap * sizeof(stator_row) + e->run.out_cap +
+			e->batch_cap * sizeof(batch_key) +
+			e->cursor_cap * sizeof(open_cursor) + more;
 	stator_error err;
 
 	if (e->state)
@@ -77,6 +81,38 @@ stator__lua_calls_open(lua_engine *e)
 {
 	api_grow_slots(e);
 	api_grow_out(e, 4096);
+}
+
+/* Room that is kept from run to run. */
+enum {
+	KEPT_ITEMS = 4096,
+	KEPT_OUT = 128 * 1024
+};
+
+/* A run that needed more counts for itself, not for those after it. */
+void
+stator__lua_calls_reset(lua_engine *e)
+{
+	lua_run *r = &e->run;
+
+	r->base += r->count;
+	r->count = 0;
+	e->batch_count = e->cursor_count = 0;
+	if (STATOR_LIKELY(r->cap <= KEPT_ITEMS && r->out_cap <= KEPT_OUT &&
+			  e->batch_cap <= KEPT_ITEMS &&
+			  e->cursor_cap <= KEPT_ITEMS))
+		return;
+	free(r->slots);
+	free(r->out);
+	free(e->batch);
+	free(e->cursors);
+	r->slots = NULL;
+	r->out = NULL;
+	e->batch = NULL;
+	e->cursors = NULL;
+	r->cap = r->out_cap = 0;
+	e->batch_cap = e->cursor_cap = 0;
+	stator__lua_calls_open(e);
 }
 
 /* Slots that the host fills itself are bounded by the rows that are read. */

@@ -48,6 +48,8 @@ landed(lua_engine *e, int by)
 		return STATOR_TIME_LIMIT;
 	case PREEMPT_STRING:
 		return STATOR_STRING_LIMIT;
+	case PREEMPT_STACK:
+		return STATOR_NESTING_LIMIT;
 	default:
 		return STATOR_MEMORY_LIMIT;
 	}
@@ -322,6 +324,9 @@ make_state(lua_engine *e, stator_problems *problems)
 	} else if (code == STATOR_STRING_LIMIT) {
 		report(e, problems,
 		       "loading exceeds the limit of the length of a string");
+	} else if (code == STATOR_NESTING_LIMIT) {
+		report(e, problems,
+		       "loading exceeds the limit of the Lua stack");
 	} else if (code && e->L)
 		drop_state(e);
 	else if (problems->warnings)
@@ -464,6 +469,11 @@ left_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
 		stator__fail(err, code,
 			     "%slimit of %llu bytes in a string exceeded",
 			     place, (unsigned long long)limits->string);
+	else if (code == STATOR_NESTING_LIMIT)
+		stator__fail(err, code,
+			     "%sthe limit of the Lua stack is exceeded: calls "
+			     "are nested too deep",
+			     place);
 	else
 		stator__fail(err, code,
 			     "%slimit of %llu bytes of memory exceeded", place,
@@ -514,11 +524,8 @@ reset(stator_engine *engine)
 {
 	lua_engine *e = (lua_engine *)engine;
 
-	e->run.base += e->run.count;
-	e->run.count = 0;
+	stator__lua_calls_reset(e);
 	e->run.now = 0;
-	e->batch_count = 0;
-	e->cursor_count = 0;
 	stator__lua_reset(e);
 }
 

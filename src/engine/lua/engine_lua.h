@@ -48,7 +48,7 @@ struct lua_engine {
 typedef int (*lua_entry)(lua_engine *e, void *ctx);
 /*
  * Calls `entry`, which may raise Lua errors only inside lua_pcall, and is the
- * host's own when it has no limit of time. MEMORY_LIMIT, STRING_LIMIT or
+ * host's own when it has no limit of time. MEMORY_, STRING_, NESTING_LIMIT or
  * TIME_LIMIT when it was left; the state is put back or gone then.
  */
 int stator__lua_guarded(lua_engine *e, lua_entry entry, void *ctx,
@@ -65,6 +65,8 @@ extern const lua_api stator__lua_api;
 
 /* Room for the first rows. */
 void stator__lua_calls_open(lua_engine *e);
+/* A run is over. */
+void stator__lua_calls_reset(lua_engine *e);
 /* Gives Lua one more row. */
 void stator__lua_add_slot(lua_engine *e, const stator_row *row);
 

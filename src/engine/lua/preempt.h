@@ -20,7 +20,12 @@
 #include "engine/lua/mcode.h"
 
 /* What siglongjmp brings to `escape`. */
-enum { PREEMPT_MEMORY = 1, PREEMPT_TIME = 2, PREEMPT_STRING = 3 };
+enum {
+	PREEMPT_MEMORY = 1,
+	PREEMPT_TIME = 2,
+	PREEMPT_STRING = 3,
+	PREEMPT_STACK = 4
+};
 
 /* To measure what limits of time cost: a build without them. */
 #ifdef STATOR_UNLIMITED
