@@ -33,7 +33,7 @@ local SLOWER = stator.sanitized and 10 or 1
 
 local function image_of(module, ms, more)
   local files = { ["descriptor.json"] = ([[{ "engines": { "query": 1 }, "limits": {
-    "memoryMB": 64, "breaches": 1000000,
+    "memoryMB": 64, "breaches": 1000000, "coroutines": 1000000000,
     "timeMs": { "command": %d, "query": %d, "projector": %d } } }]]):format(ms, ms, ms) }
   for path, text in pairs(more or {}) do files[path] = text end
   return stator.shop(SCHEMA, MODULE .. module, files)
