@@ -119,9 +119,14 @@ local function give(...) return ... end
 
 -- At the bottom of a coroutine stays a Lua function, whatever f ends with: when LuaJIT
 -- gives up a trace it looks for one, and finds the end of the process if there is none.
+-- It is one for all of them, and is handed f first: to make one for each is not compiled.
+local function bottom(f) return give(f(coroutine.yield())) end
+
 local function create(f)
   if type(f) ~= "function" then error("expected a function", 3) end
-  return coroutine.create(function(...) return give(f(...)) end)
+  local co = coroutine.create(bottom)
+  coroutine.resume(co, f)
+  return co
 end
 
 local function wrap(f)
