@@ -108,10 +108,15 @@ examples: all ## run every example and compare with what is expected
 
 # Benchmarks are linked to the archive: they measure rooms from the inside.
 BENCH = $(BUILD)/bench
-bench: all $(BENCH)/storage ## measure; prints tables and writes build/bench/results.json
+bench: all $(BENCH)/storage $(BENCH)/ledger ## measure; prints tables and writes build/bench/results.json
 	$(Q)rm -rf $(BENCH)/results.json $(BENCH)/data && mkdir -p $(BENCH)/data && cp -r bench/storage $(BENCH)/data/far
 	$(Q)echo '{"storages":{"bench.Counter":{"isolation":"process"}}}' >$(BENCH)/data/far/descriptor.json
 	$(Q)$(BENCH)/storage bench/storage $(BUILD)/plugins/counter.so $(BENCH)/data $(BENCH)/results.json
+	$(Q)mkdir $(BENCH)/data/many $(BENCH)/data/one
+	$(Q)$(BENCH)/ledger examples/ledger $(BENCH)/data/many $(BENCH)/results.json 100000 450000 1000
+	$(Q)$(BENCH)/ledger examples/ledger $(BENCH)/data/one $(BENCH)/results.json 1000 3000 1
+	$(Q)bench/limits 3
+	$(Q)rm -rf $(BENCH)/data
 
 bench-store: $(BENCH)/store ## measure commits of a ledger: the log, LMDB, the bare write and sync
 	$(Q)folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
@@ -128,6 +133,12 @@ $(BENCH)/counter.o: plugins/counter/counter.c
 $(BENCH)/storage: bench/storage.c bench/bench.h $(BENCH)/counter.o $(BUILD)/libstator.a
 	$(say) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) -Ibench $(LDFLAGS) -o $@ $< $(BENCH)/counter.o $(BUILD)/libstator.a $(LDLIBS)
+
+$(BENCH)/ledger: bench/ledger.c bench/ledger_ways.c bench/ledger.h bench/bench.h $(BUILD)/libstator.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench $(LDFLAGS) -o $@ bench/ledger.c bench/ledger_ways.c \
+		$(BUILD)/libstator.a $(LDLIBS)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include

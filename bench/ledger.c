@@ -63,20 +63,21 @@ submit(by_stator *s, const char *text, int size)
 	stator_host_submit(s->host, text, (size_t)size, on_reply, s);
 }
 
-/* The image with this durability, in the folder. */
-static void
-copy_image(const char *folder, const char *durability, char *copy, size_t size)
+/* The image with this durability, in the folder. Caller frees with free. */
+static char *
+copy_image(const char *folder, const char *durability)
 {
-	char command[2048];
+	char *copy = stator__format("%s/image", folder);
+	char *command = stator__format(
+		"mkdir -p '%s' && cp -r '%s/pkg' '%s' && "
+		"echo '{\"app\":\"local/ledger\",\"durability\":\"%s\"}' "
+		">'%s/descriptor.json'",
+		copy, image, copy, durability, copy);
 
-	snprintf(copy, size, "%s/image", folder);
-	snprintf(command, sizeof(command),
-		 "mkdir -p '%s' && cp -r '%s/pkg' '%s' && "
-		 "echo '{\"app\":\"local/ledger\",\"durability\":\"%s\"}' "
-		 ">'%s/descriptor.json'",
-		 copy, image, copy, durability, copy);
 	if (system(command) != 0)
 		ledger_die(copy);
+	free(command);
+	return copy;
 }
 
 static void *
@@ -84,11 +85,10 @@ open_stator(const char *folder, int64_t accounts, const char *durability)
 {
 	by_stator *s = calloc(1, sizeof(*s));
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
-	char copy[1024], data[1024], request[256];
+	char *copy = copy_image(folder, durability);
+	char *data = stator__format("%s/data", folder), request[256];
 	stator_error err;
 
-	copy_image(folder, durability, copy, sizeof(copy));
-	snprintf(data, sizeof(data), "%s/data", folder);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->room, NULL);
 	s->accounts = accounts;
@@ -106,6 +106,8 @@ open_stator(const char *folder, int64_t accounts, const char *durability)
 				"\"Balance\":1000000000}}",
 				(long long)i));
 	stator_host_drain(s->host);
+	free(copy);
+	free(data);
 	return s;
 }
 
@@ -184,14 +186,16 @@ measure(const char *folder, int64_t accounts, uint64_t transfers,
 	uint64_t share = transfers / BENCH_ROUNDS, done = 0;
 	bench_way ways[WAYS] = {{NULL, {0}, 0, 0, 0}};
 	void *ledgers[WAYS];
-	char title[128], path[1024];
+	char title[128];
 
 	for (size_t i = 0; i < WAYS; i++) {
 		ways[i].name = all[i]->name;
-		snprintf(path, sizeof(path), "%s/%zu", folder, i);
+		char *path = stator__format("%s/%zu", folder, i);
+
 		if (mkdir(path, 0700))
 			ledger_die(path);
 		ledgers[i] = all[i]->open(path, accounts);
+		free(path);
 	}
 	for (size_t r = 0; r < BENCH_ROUNDS; r++, done += share)
 		for (size_t i = 0; i < WAYS; i++) {

@@ -82,16 +82,13 @@ end
 
 -- Handles ------------------------------------------------------------------------
 
-local function open_handle(storage, entity)
-  local name = entity and storage .. " " .. entity or storage
-  local front = by_name[name]
-  if front then return front end
+local function make_handle(storage, entity, name)
   local index = api.handle(engine, storage, entity)
   if index < 0 then rows.host_failed() end
   local handle = { index = index, name = name, key = rows.type(api.key_type(engine, index)) }
   handle.key_mt = key_metatable(handle)
   handles[index] = handle
-  front = setmetatable({}, {
+  local front = setmetatable({}, {
     __metatable = false,
     __call = function(_, fields)
       local key = make_key(handle, fields)
@@ -105,6 +102,13 @@ local function open_handle(storage, entity)
     __tostring = function() return name end,
   })
   by_name[name] = front
+  return front
+end
+
+-- Apart from what makes one, since a function that may create others is never compiled.
+local function open_handle(storage, entity)
+  local name = entity and storage .. " " .. entity or storage
+  local front = by_name[name] or make_handle(storage, entity, name)
   return front
 end
 
@@ -210,6 +214,25 @@ end
 
 local function nothing() return nil end
 
+-- What `read` gives is called like a function; to make one for each read is not compiled.
+local iterator_mt = {
+  __metatable = false,
+  __call = function(self)
+    local behind = rawget(self, BEHIND)
+    if run.base ~= behind[RUN] then rows.stale "iterator" end
+    local found = api.next(engine, behind[HANDLE], behind[BASE])
+    if found < 0 then rows.host_failed() end
+    if found == 0 then return nil end
+    local key, row = rows.any(run.count - 2), rows.any(run.count - 1)
+    return key, row
+  end,
+  __index = function(_, name)
+    raise("rows that are read are gone through by for; they have no " .. tostring(name))
+  end,
+  __newindex = function() raise "rows that are read cannot be changed" end,
+  __tostring = function() return "rows that are read" end,
+}
+
 --- Rows whose keys begin with the fields of this one, in order:
 --- `for key, row in state.read(Sales { Year = 2026 }, { reverse = true, limit = 20 }) do`.
 function M.read(key, opts)
@@ -219,15 +242,9 @@ function M.read(key, opts)
   local index = handle.index
   local cursor = api.read(engine, index, size, reverse, limit)
   if cursor < 0 then rows.host_failed() end
-  local base = run.base
-  return function()
-    if run.base ~= base then rows.stale "iterator" end
-    local found = api.next(engine, index, cursor)
-    if found < 0 then rows.host_failed() end
-    if found == 0 then return nil end
-    local found_key, row = rows.any(run.count - 2), rows.any(run.count - 1)
-    return found_key, row
-  end
+  local behind = { [HANDLE] = index, [BASE] = cursor, [RUN] = run.base }
+  local iterator = setmetatable({ [BEHIND] = behind }, iterator_mt)
+  return iterator
 end
 
 -- Intents ----------------------------------------------------------------------------
@@ -346,16 +363,20 @@ end
 
 local engine_side = { api = M }
 
---- Writes the values of all intents.
-function engine_side.finish()
-  for i = 1, count do
-    local info = types[i]
-    if info then
-      local size = info.write(behinds[i])
-      if api.fill(engine, i - 1, size) < 0 then rows.host_failed() end
-    end
+local function finish_one(i)
+  local info = types[i]
+  if info then
+    local size = info.write(behinds[i])
+    if api.fill(engine, i - 1, size) < 0 then rows.host_failed() end
   end
 end
+
+--- Writes the values of all intents.
+function engine_side.finish()
+  for i = 1, count do finish_one(i) end
+end
+-- The loop is short and its rows are of all types: only what is in it is compiled.
+jit.off(engine_side.finish)
 
 -- As many may be kept until others take their places.
 local KEPT = 32

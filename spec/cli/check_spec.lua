@@ -266,7 +266,7 @@ describe("stator check", function()
       'pkg/shop/other.lua:1:1: module "other" requires itself')
     takes("another module", { [LUA] = MODULE:format 'assert(require("other") == 5)',
       ["pkg/shop/other.lua"] = "return 5" })
-    for name in ("os io debug ffi loadfile dofile print"):gmatch "%S+" do
+    for name in ("io debug ffi loadfile dofile print"):gmatch "%S+" do
       refuses("the global " .. name, module("local x = " .. name),
         "pkg/shop/shop.lua:5:1: there is no global " .. name)
     end

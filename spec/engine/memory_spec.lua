@@ -30,7 +30,7 @@ function M.Project() end
 
 local function image_of(module, megabytes, more, limits)
   local files = { ["descriptor.json"] = ('{ "engines": { "query": 1 }, "limits": '
-    .. '{ "memoryMB": %d, %s "breaches": 1000000, "timeMs": '
+    .. '{ "memoryMB": %d, %s "breaches": 1000000, "coroutines": 1000000000, "timeMs": '
     .. '{ "command": 60000, "query": 60000, "projector": 60000 } } }'):format(megabytes or 8,
     limits and limits .. "," or "") }
   for path, text in pairs(more or {}) do files[path] = text end
