@@ -186,7 +186,8 @@ local function open_fuel(api, engine, numbers)
   return fuel.loader(burn, charge), function(env) fuel.limit(env, burn, charge) end
 end
 
-return function(cdef, engine, run, api, package, modules, extensions, limits, fuel)
+return function(cdef, engine, run, api, package, modules, extensions, limits, fuel,
+  is_image)
   ffi.cdef(cdef)
   engine = ffi.cast("lua_engine *", engine)
   run = ffi.cast("lua_run *", run)
@@ -229,6 +230,13 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)
 
+  -- What runs make once and keep would be made again in each of them.
+  local met = 0
+  while is_image and api.met_type(engine, met) ~= nil do
+    rows.type(api.met_type(engine, met))
+    met = met + 1
+  end
+
   local function call(entry)
     if entry.kind == COMMAND then
       entry.f(rows.any(0), rows.any(1))
@@ -239,9 +247,9 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   end
 
   -- Gives nothing, or the code and the text of the error.
-  local function run_extension(index)
+  local function run_extension(index, seed)
     state.begin()
-    begin(tonumber(run.base) % 2147483646)
+    begin(seed)
     raised_text, breach_text = nil, nil
     running = functions[index].f
     local ok, message = pcall(call, functions[index])

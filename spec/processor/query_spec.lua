@@ -258,6 +258,16 @@ describe("a query", function()
       assert.is_truthy(err:find("said by a query", 1, true), err)
     end)
 
+    it("a reply each, however many are asked at once", function()
+      local requests = {}
+      for i = 1, 20000 do
+        requests[i] = ('{"id":%d,"wsid":1,"query":"shop.NoArgs"}'):format(i)
+      end
+      for i, reply in ipairs((run(requests))) do
+        assert.same({ i, 200 }, { reply.id, reply.status })
+      end
+    end)
+
     it("replies in the order of the requests among slow and quick ones", function()
       local requests, ids = {}, {}
       for i = 1, 60 do

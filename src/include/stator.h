@@ -154,7 +154,8 @@ typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);
 
 /*
  * Hands in a request: one JSON object, copied. Waits while the partition's
- * queue is full. The reply may come before this returns. [any-thread]
+ * queue is full, a query also while 4,096 of them are under way. The reply may
+ * come before this returns. [any-thread]
  */
 STATOR_API void stator_host_submit(stator_host *host, const char *request,
 				   size_t size, stator_on_reply on_reply,

@@ -335,7 +335,7 @@ stator_host_submit(stator_host *h, const char *text, size_t size,
 		stator__reply_send(r);
 		return;
 	}
-	stator__gauge_add(&h->gauge);
+	stator__gauge_add(&h->gauge, r->is_query);
 	stator__processor_submit(
 		h->processors[stator__app_partition(h->app, r->wsid)->index],
 		r);

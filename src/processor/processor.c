@@ -67,13 +67,14 @@ release_held(stator_processor *p, const stator_error *failure)
 	p->held_count = 0;
 	while (r) {
 		stator_request *next = r->next;
+		bool query = r->is_query;
 
 		if (failure)
 			stator__reply_error(r,
 					    stator__status_http(failure->code),
 					    failure);
 		stator__reply_send(r);
-		stator__gauge_done(p->gauge);
+		stator__gauge_done(p->gauge, query);
 		r = next;
 	}
 }
@@ -128,7 +129,7 @@ start_query(stator_processor *p, stator_request *r)
 	if (code) {
 		stator__reply_error(r, stator__status_http(code), &err);
 		stator__reply_send(r);
-		stator__gauge_done(p->gauge);
+		stator__gauge_done(p->gauge, true);
 		return;
 	}
 	stator__queries_submit(p->crew.queries, p->partition, snapshot, r);
@@ -444,19 +445,29 @@ stator__processor_stop(stator_processor *p)
 
 /* The gauge ------------------------------------------------------------------------------ */
 
+/* Each query that waits holds a snapshot; stores have no end of them. */
+enum { MOST_QUERIES = 4096 };
+
 void
-stator__gauge_add(stator_gauge *g)
+stator__gauge_add(stator_gauge *g, bool query)
 {
 	pthread_mutex_lock(&g->lock);
+	while (query && g->queries == MOST_QUERIES)
+		pthread_cond_wait(&g->changed, &g->lock);
 	g->open++;
+	g->queries += query;
 	pthread_mutex_unlock(&g->lock);
 }
 
 void
-stator__gauge_done(stator_gauge *g)
+stator__gauge_done(stator_gauge *g, bool query)
 {
+	bool full;
+
 	pthread_mutex_lock(&g->lock);
-	if (--g->open == 0)
+	full = query && g->queries == MOST_QUERIES;
+	g->queries -= query;
+	if (--g->open == 0 || full)
 		pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);
 }

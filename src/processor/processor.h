@@ -190,10 +190,12 @@ typedef struct stator_gauge {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	uint64_t open;
+	uint64_t queries; /* of these */
 } stator_gauge;
 
-void stator__gauge_add(stator_gauge *gauge);
-void stator__gauge_done(stator_gauge *gauge);
+/* One more; a query waits while there are too many of them. */
+void stator__gauge_add(stator_gauge *gauge, bool query);
+void stator__gauge_done(stator_gauge *gauge, bool query);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
 
 typedef struct stator_query_pool stator_query_pool;

@@ -176,7 +176,7 @@ run_job(query_thread *t, query_job *job)
 	job->partition->ops->snapshot_end(job->snapshot);
 	stator__reply_send(job->request);
 	free(job);
-	stator__gauge_done(t->pool->gauge);
+	stator__gauge_done(t->pool->gauge, true);
 }
 
 static void *

@@ -164,7 +164,8 @@ boot(lua_State *L)
 	push_extensions(L, e->env);
 	push_limits(L, &e->env->limits);
 	lua_pushboolean(L, e->preempt.fuel);
-	lua_call(L, 9, 3);
+	lua_pushboolean(L, e->env->reset == STATOR_RESET_IMAGE);
+	lua_call(L, 10, 3);
 	return 3;
 }
 
@@ -400,7 +401,9 @@ enter_run(lua_engine *e, void *ctx)
 
 	lua_pushvalue(e->L, 1);
 	lua_pushinteger(e->L, (lua_Integer)call->ext->index + 1);
-	if (lua_pcall(e->L, 1, 2, 0)) {
+	/* The seed of math.random. */
+	lua_pushnumber(e->L, (double)((uint64_t)e->run.base % 2147483646));
+	if (lua_pcall(e->L, 2, 2, 0)) {
 		code = stator__fail(call->err, STATOR_EXTENSION_FAILED, "%s",
 				    lua_tostring(e->L, -1));
 	} else if (!lua_isnil(e->L, -1)) {
