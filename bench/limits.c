@@ -6,18 +6,8 @@
  *
  *	limits IMAGE DATA COUNT [ROUNDS]
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "app/app.h"
-
-static int
-by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
+#include "bench.h"
 
 static void
 run_once(stator_worker *w, const stator_ext *ext)
@@ -46,7 +36,7 @@ measure(stator_worker *w, const stator_ext *ext, int count, int rounds)
 			run_once(w, ext);
 		ns[r] = (double)(stator__monotonic_ns() - from) / count;
 	}
-	qsort(ns, (size_t)rounds, sizeof(*ns), by_value);
+	qsort(ns, (size_t)rounds, sizeof(*ns), bench_compare);
 	printf("%s %.1f\n", ext->name, ns[0]);
 	free(ns);
 }
@@ -63,7 +53,7 @@ measure_slowest(stator_worker *w, const stator_ext *ext, int count)
 		run_once(w, ext);
 		ns[i] = (double)(stator__monotonic_ns() - from);
 	}
-	qsort(ns, (size_t)count, sizeof(*ns), by_value);
+	qsort(ns, (size_t)count, sizeof(*ns), bench_compare);
 	printf("%s.p50 %.1f\n", ext->name, ns[count / 2]);
 	printf("%s.p99 %.1f\n", ext->name, ns[count / 100 * 99]);
 	free(ns);

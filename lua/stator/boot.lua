@@ -231,10 +231,11 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   local functions = load_package(package, modules, extensions, require_module, problems)
 
   -- What runs make once and keep would be made again in each of them.
-  local met = 0
-  while is_image and api.met_type(engine, met) ~= nil do
-    rows.type(api.met_type(engine, met))
+  local met, stype = 0, is_image and api.met_type(engine, 0) or nil
+  while stype ~= nil do
+    rows.type(stype)
     met = met + 1
+    stype = api.met_type(engine, met)
   end
 
   local function call(entry)

@@ -13,9 +13,6 @@ local M = {}
 local INT8, INT32, INT64, FLOAT64, BOOL, REF = 1, 3, 4, 6, 7, 8
 local STRING, QNAME, TEXTS = 9, 11, 14
 
--- The pointer that a value of fixed width is read and written through.
-local POINTERS = { "i8p", "i16p", "i32p", "i64p", "f32p", "f64p", "u8p", "i64p" }
-
 local HEAD = [[
 local run, engine, s = ...
 local i8p, i16p, i32p, i64p = s.i8p, s.i16p, s.i32p, s.i64p
@@ -87,7 +84,7 @@ function M.reading(name, list, run, engine, support)
     if template then
       code[#code + 1] = fill_in(template, {
         AT = field.at, LAST = field.at + field.width, NULL_AT = field.null_at,
-        MASK = field.present, POINTER = POINTERS[field.kind],
+        MASK = field.present, POINTER = field.pointer,
       }):format(("%q"):format(field.name))
     end
   end
@@ -224,7 +221,7 @@ return function(s)
 
 local function store_code(field)
   local values = { AT = field.at, NULL_AT = field.null_at, MASK = field.present,
-    POINTER = POINTERS[field.kind], VALUE = "v" }
+    POINTER = field.pointer, VALUE = "v" }
   local template = STORE_TEXT
   if field.kind <= REF then template = STORE_NUMBER end
   if field.kind == BOOL then values.VALUE = "v and 1 or 0" end

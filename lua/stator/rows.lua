@@ -32,14 +32,14 @@ local INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOL, REF = 1, 2, 3, 4, 5, 6,
 local STRING, BYTES, QNAME, ROWS, ROW, TEXTS = 9, 10, 11, 12, 13, 14
 
 local KINDS = {
-  [INT8] = { name = "int8", ctype = "int8_t", width = 1, low = -2 ^ 7, high = 2 ^ 7 - 1 },
-  [INT16] = { name = "int16", ctype = "int16_t", width = 2, low = -2 ^ 15, high = 2 ^ 15 - 1 },
-  [INT32] = { name = "int32", ctype = "int32_t", width = 4, low = -2 ^ 31, high = 2 ^ 31 - 1 },
-  [INT64] = { name = "int64", ctype = "int64_t", width = 8 },
-  [FLOAT32] = { name = "float32", ctype = "float", width = 4 },
-  [FLOAT64] = { name = "float64", ctype = "double", width = 8 },
-  [BOOL] = { name = "bool", ctype = "uint8_t", width = 1 },
-  [REF] = { name = "a record ID", ctype = "int64_t", width = 8 },
+  [INT8] = { name = "int8", pointer = "i8p", width = 1, low = -2 ^ 7, high = 2 ^ 7 - 1 },
+  [INT16] = { name = "int16", pointer = "i16p", width = 2, low = -2 ^ 15, high = 2 ^ 15 - 1 },
+  [INT32] = { name = "int32", pointer = "i32p", width = 4, low = -2 ^ 31, high = 2 ^ 31 - 1 },
+  [INT64] = { name = "int64", pointer = "i64p", width = 8 },
+  [FLOAT32] = { name = "float32", pointer = "f32p", width = 4 },
+  [FLOAT64] = { name = "float64", pointer = "f64p", width = 8 },
+  [BOOL] = { name = "bool", pointer = "u8p", width = 1 },
+  [REF] = { name = "a record ID", pointer = "i64p", width = 8 },
   [STRING] = { name = "string", width = 8 },
   [BYTES] = { name = "bytes", width = 8 },
   [QNAME] = { name = "qname", width = 8 },
@@ -241,20 +241,17 @@ local function info_of(stype)
   return info
 end
 
---- A row for an extension: the slot `i` of this run.
+-- A row for an extension: the slot `i` of this run.
 local function element(info, i)
   local row = setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
   return row
 end
 
-M.element = element
-
 --- The row in slot `i`, whatever its type is; nil when the slot is empty.
 function M.any(i)
   local slot = run.slots[i]
   if slot.data == nil then return nil end
-  local info = info_of(slot.type)
-  local row = setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
+  local row = element(info_of(slot.type), i)
   return row
 end
 
@@ -397,6 +394,7 @@ local function describe(field)
     secret = field.secret ~= 0,
     writable = field.kind ~= ROWS and field.kind ~= ROW,
     width = KINDS[field.kind].width,
+    pointer = KINDS[field.kind].pointer,
     low = KINDS[field.kind].low,
     high = KINDS[field.kind].high,
   }

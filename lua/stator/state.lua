@@ -52,13 +52,15 @@ local function key_metatable(handle)
   }
 end
 
-local function make_key(handle, fields)
-  if fields ~= nil then
-    if type(fields) ~= "table" or getmetatable(fields) == false then
-      raise(("a key is made from a table of fields, not from a %s"):format(
-        type(fields) == "table" and "row, key or handle" or type(fields)))
-    end
+-- Fields are none, or a table of the author's; `text` says what is wrong.
+local function check_fields(fields, text)
+  if fields ~= nil and (type(fields) ~= "table" or getmetatable(fields) == false) then
+    raise(text:format(type(fields) == "table" and "row, key or handle" or type(fields)))
   end
+end
+
+local function make_key(handle, fields)
+  check_fields(fields, "a key is made from a table of fields, not from a %s")
   local behind = handle.key.take(fields, handle.index)
   local key = setmetatable({ [BEHIND] = behind }, handle.key_mt)
   return key
@@ -270,14 +272,6 @@ local function builder_metatable(info)
   }
 end
 
-local function check_fields(fields)
-  if fields == nil then return end
-  if type(fields) ~= "table" or getmetatable(fields) == false then
-    raise(("expected a table of fields, found a %s"):format(
-      type(fields) == "table" and "row, key or handle" or type(fields)))
-  end
-end
-
 -- Registers the intent; its values are written by `finish`. They are checked first,
 -- so that one that is refused leaves nothing behind.
 local function intend(key, operation, base, fields)
@@ -287,7 +281,7 @@ local function intend(key, operation, base, fields)
   local info = stype ~= nil and rows.type(stype)
   local behind
   if info then
-    check_fields(fields)
+    check_fields(fields, "expected a table of fields, found a %s")
     behind = info.take(fields, nil, base, run.base)
     if not base and info.fields["sys.ID"] and not behind["sys.ID"] then
       behind["sys.ID"] = api.raw_id(engine)

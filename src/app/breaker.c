@@ -10,16 +10,24 @@
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
 
+static int64_t
+rest_of(int64_t until)
+{
+	int64_t rest = until ? until - stator__monotonic_ns() : 0;
+
+	return rest > 0 ? rest / 1000000 + 1 : 0;
+}
+
 int
 stator__breaker_check(stator_breaker *b, const stator_limits *limits,
 		      const stator_ext *ext, stator_error *err)
 {
-	int64_t until = LOAD(b->until), now;
+	int64_t until = LOAD(b->until), rest;
 
 	if (STATOR_LIKELY(until == 0))
 		return STATOR_OK;
-	now = stator__monotonic_ns();
-	if (now >= until) {
+	rest = rest_of(until);
+	if (rest == 0) {
 		/* One run is tried: its breach is enough. */
 		STORE(b->in_row, limits->breaches - 1);
 		STORE(b->until, 0);
@@ -31,7 +39,7 @@ stator__breaker_check(stator_breaker *b, const stator_limits *limits,
 			    "refused for %lld ms; wait, deploy a version that "
 			    "keeps them, or release it with sys.Release",
 			    ext->name, limits->breaches,
-			    (long long)((until - now) / 1000000 + 1));
+			    (long long)rest);
 }
 
 void
@@ -65,8 +73,5 @@ stator__breaker_release(stator_breaker *b)
 int64_t
 stator__breaker_rest_ms(const stator_breaker *b)
 {
-	int64_t until = LOAD(b->until);
-	int64_t rest = until ? until - stator__monotonic_ns() : 0;
-
-	return rest > 0 ? rest / 1000000 + 1 : 0;
+	return rest_of(LOAD(b->until));
 }

@@ -216,32 +216,42 @@ read_engines(reader *r, const char *path, const stator_json *value, void *to)
 	read_object(r, path, value, members, STATOR_COUNT(members));
 }
 
+/* One of these names: its index. */
+static bool
+read_choice(reader *r, const char *path, const stator_json *value,
+	    const char *const *names, size_t count, const char *expected,
+	    size_t *out)
+{
+	for (size_t i = 0; i < count; i++)
+		if (value->kind == STATOR_JSON_STRING &&
+		    stator__slice_is(value->text, names[i])) {
+			*out = i;
+			return true;
+		}
+	complain(r, path, expected, value);
+	return false;
+}
+
 static void
 read_reset(reader *r, const char *path, const stator_json *value, void *to)
 {
 	static const char *const names[] = {"frozen", "image"};
+	size_t i;
 
-	for (size_t i = 0; i < STATOR_COUNT(names); i++)
-		if (value->kind == STATOR_JSON_STRING &&
-		    stator__slice_is(value->text, names[i])) {
-			*(stator_reset *)to = (stator_reset)i;
-			return;
-		}
-	complain(r, path, "\"frozen\" or \"image\"", value);
+	if (read_choice(r, path, value, names, STATOR_COUNT(names),
+			"\"frozen\" or \"image\"", &i))
+		*(stator_reset *)to = (stator_reset)i;
 }
 
 static void
 read_durability(reader *r, const char *path, const stator_json *value, void *to)
 {
 	static const char *const names[] = {"log", "store", "none"};
+	size_t i;
 
-	for (size_t i = 0; i < STATOR_COUNT(names); i++)
-		if (value->kind == STATOR_JSON_STRING &&
-		    stator__slice_is(value->text, names[i])) {
-			*(stator_durability *)to = (stator_durability)i;
-			return;
-		}
-	complain(r, path, "\"log\", \"store\" or \"none\"", value);
+	if (read_choice(r, path, value, names, STATOR_COUNT(names),
+			"\"log\", \"store\" or \"none\"", &i))
+		*(stator_durability *)to = (stator_durability)i;
 }
 
 static void
@@ -292,11 +302,12 @@ read_config(reader *r, const char *path, const stator_json *value, void *to)
 static void
 read_isolation(reader *r, const char *path, const stator_json *value, void *to)
 {
-	(void)to;
-	if (value->kind != STATOR_JSON_STRING ||
-	    (!stator__slice_is(value->text, "none") &&
-	     !stator__slice_is(value->text, "process")))
-		complain(r, path, "\"none\" or \"process\"", value);
+	static const char *const names[] = {"none", "process"};
+	size_t unused;
+
+	(void)to; /* It is read where the storage is loaded. */
+	read_choice(r, path, value, names, STATOR_COUNT(names),
+		    "\"none\" or \"process\"", &unused);
 }
 
 static void

@@ -146,8 +146,10 @@ conform_test_read_back(conform_bench *b)
 	conform_close(b);
 }
 
-void
-conform_test_atomic(conform_bench *b)
+/* Good runs that are taken back leave nothing that can be read. */
+static void
+take_all_back(conform_bench *b, conform_rule rule, conform_call call,
+	      const char *when)
 {
 	conform_element all[CONFORM_LOOKS];
 	uint32_t taken = 0;
@@ -157,15 +159,21 @@ conform_test_atomic(conform_bench *b)
 	for (uint32_t i = 0; i < CONFORM_SEEDS / 2; i++)
 		conform_write_good(&b->lane, i);
 	conform_look_at_all(&b->lane, all);
-	/* The events of these runs could not be written. */
 	for (uint32_t i = 0; i < CONFORM_LOOKS; i++)
 		taken += conform_take_back_good(&b->lane, i) == STATOR_OK;
 	if (taken == 0)
 		conform_skip(b, conform_none_taken);
-	conform_compare_all(&b->lane, all, RULE_ALL_OR_NOTHING, CALL_APPLY,
-		    "after an apply whose event was not written");
+	conform_compare_all(&b->lane, all, rule, call, when);
 	conform_forget_all(all);
 	conform_close(b);
+}
+
+/* The events of these runs could not be written. */
+void
+conform_test_atomic(conform_bench *b)
+{
+	take_all_back(b, RULE_ALL_OR_NOTHING, CALL_APPLY,
+		      "after an apply whose event was not written");
 }
 
 void
@@ -245,22 +253,8 @@ conform_test_update(conform_bench *b)
 void
 conform_test_settle(conform_bench *b)
 {
-	conform_element all[CONFORM_LOOKS];
-	uint32_t taken = 0;
-
-	if (!conform_open(b))
-		return;
-	for (uint32_t i = 0; i < CONFORM_SEEDS / 2; i++)
-		conform_write_good(&b->lane, i);
-	conform_look_at_all(&b->lane, all);
-	for (uint32_t i = 0; i < CONFORM_LOOKS; i++)
-		taken += conform_take_back_good(&b->lane, i) == STATOR_OK;
-	if (taken == 0)
-		conform_skip(b, conform_none_taken);
-	conform_compare_all(&b->lane, all, RULE_TAKEN_BACK, CALL_VALIDATE,
-			    "after runs that were not settled");
-	conform_forget_all(all);
-	conform_close(b);
+	take_all_back(b, RULE_TAKEN_BACK, CALL_VALIDATE,
+		      "after runs that were not settled");
 }
 
 /* Rationale: an effect goes out into the world, so it is asked for only what

@@ -73,13 +73,6 @@ stator__lua_mcode_init(lua_State *L, lua_mcode *code)
 
 void __deregister_frame(void *begin) __attribute__((weak));
 
-/* libgcc's: what it knows of the function at `pc`, or NULL. */
-struct bases {
-	void *text, *data, *function;
-};
-const void *_Unwind_Find_FDE(void *pc, struct bases *bases)
-	__attribute__((weak));
-
 /*
  * A run can be stopped when its state has taken an area and not yet registered
  * it: libgcc ends the process when it is told to forget what it does not know.
@@ -87,7 +80,7 @@ const void *_Unwind_Find_FDE(void *pc, struct bases *bases)
 static bool
 is_registered(char *area)
 {
-	struct bases bases;
+	lua_unwind_bases bases;
 
 	return __deregister_frame && _Unwind_Find_FDE &&
 	       _Unwind_Find_FDE(area + AREA - 16, &bases) != NULL;

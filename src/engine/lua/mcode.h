@@ -33,4 +33,11 @@ enum { LUA_MCODE_SIZE = 512 * 1024 };
 /* Releases the area of a state that is not closed. */
 void stator__lua_mcode_drop(lua_mcode *code);
 
+/* libgcc's: what it knows of the function at `pc`, or NULL. */
+typedef struct lua_unwind_bases {
+	void *text, *data, *function;
+} lua_unwind_bases;
+const void *_Unwind_Find_FDE(void *pc, lua_unwind_bases *bases)
+	__attribute__((weak));
+
 #endif

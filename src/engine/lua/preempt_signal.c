@@ -119,16 +119,10 @@ find_text(uintptr_t address, range *out)
 	return s.found.from && !s.program;
 }
 
-struct bases {
-	void *text, *data, *function;
-};
-const void *_Unwind_Find_FDE(void *pc, struct bases *bases)
-	__attribute__((weak));
-
 static uintptr_t
 function_at(uintptr_t pc)
 {
-	struct bases bases = {NULL, NULL, NULL};
+	lua_unwind_bases bases = {NULL, NULL, NULL};
 
 	if (_Unwind_Find_FDE((void *)pc, &bases) == NULL)
 		return 0;
@@ -216,16 +210,23 @@ note_trace(lua_preempt *p, uintptr_t pc)
 	return false;
 }
 
-enum { STACK_WORDS = 48 };
+enum { STACK_WORDS = 48, DEEP_WORDS = 256 };
 
 /* The line of the machine code that called what runs: a guess by what looks
- * like a return address. */
-__attribute__((no_sanitize("address"))) static void
-guess_trace(lua_preempt *p, const uintptr_t *sp)
+ * like a return address. False: there is nothing of the kind. */
+__attribute__((no_sanitize("address"))) static bool
+guess_trace(lua_preempt *p, const uintptr_t *sp, size_t words)
 {
-	for (size_t i = 0; i < STACK_WORDS; i++)
-		if (in_own_code(p, sp[i]) && note_trace(p, sp[i]))
-			return;
+	bool compiled = false;
+
+	for (size_t i = 0; i < words; i++) {
+		if (!in_own_code(p, sp[i]))
+			continue;
+		if (note_trace(p, sp[i]))
+			return true;
+		compiled = true;
+	}
+	return compiled;
 }
 
 /* The innermost line of a module. */
@@ -248,30 +249,16 @@ note_line(lua_preempt *p, lua_State *L)
 	}
 }
 
-enum { DEEP_WORDS = 256 };
-
 /*
  * LuaJIT has called the allocator: from machine code, which stands on the stack
  * then, or from the interpreter, whose frames are in order whenever it calls
  * anything.
  */
-__attribute__((no_sanitize("address"))) void
+void
 stator__preempt_note(lua_preempt *p)
 {
-	const uintptr_t *sp = __builtin_frame_address(0);
-	bool compiled = false;
-
 	p->file = NULL;
-	if (p->L == NULL)
-		return;
-	for (size_t i = 0; i < DEEP_WORDS; i++) {
-		if (!in_own_code(p, sp[i]))
-			continue;
-		if (note_trace(p, sp[i]))
-			return;
-		compiled = true;
-	}
-	if (!compiled)
+	if (p->L && !guess_trace(p, __builtin_frame_address(0), DEEP_WORDS))
 		note_line(p, p->L);
 }
 
@@ -344,7 +331,7 @@ try_to_leave(lua_thread *t, const ucontext_t *context)
 	if (!within(&signals.luajit, pc) && !within(&signals.libm, pc) &&
 	    !in_byte_function(p, pc, sp))
 		return;
-	guess_trace(p, sp);
+	guess_trace(p, sp, STACK_WORDS);
 	leave(p, stack, context);
 }
 
