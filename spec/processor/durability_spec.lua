@@ -111,6 +111,68 @@ describe("durability", function()
       (stator.run(image, data, { { id = 1, wsid = 1, query = "shop.Count" } })))
   end)
 
+  -- Files cannot grow past a limit: what is replied and what is there must agree, also for
+  -- commands that ran over a group that could not be committed.
+  for _, name in ipairs { "log", "store" } do
+    it(('"%s" on a full disk keeps what was acknowledged, and nothing else'):format(name),
+      function()
+        local image = image_with(('{"durability":"%s"}'):format(name))
+        local data, folder = stator.folder(true), stator.folder()
+        local lines = {}
+        for i, request in ipairs(hits(1, 20000)) do
+          lines[i] = stator.json.encode(request) .. "\n"
+        end
+        stator.write(folder .. "/requests", table.concat(lines))
+        stator.shell(([[bash -c "trap '' XFSZ; ulimit -f 2500; %s run %s --data %s < %s/requests" \
+          2> %s/errors | cat > %s/replies]]):format(stator.command, image, data, folder, folder,
+          folder))
+        local kept, refused = {}, 0
+        for line in stator.read(folder .. "/replies"):gmatch "[^\n]+" do
+          local reply = stator.json.decode(line)
+          if reply.status == 200 then
+            kept[#kept + 1] = reply.id
+          else
+            refused = refused + 1
+            assert.equal("IO", reply.error.code)
+          end
+        end
+        assert.is_true(refused > 0)
+        assert.equal(20000, #kept + refused)
+        assert.same(kept, found(image, data))
+        assert.equal(#kept, #stator.dump(image, data, "plog --partition 0"))
+      end)
+  end
+
+  it("a group that runs while the one before is committed sees what that wrote", function()
+    local image = stator.shop([[
+      TYPE P (N int64 NOT NULL);
+      VIEW Seen (One int32 NOT NULL, N int64 NOT NULL, Before int64, PRIMARY KEY ((One), N))
+        AS RESULT OF Note;
+      EXTENSION ENGINE LUA (
+        COMMAND Hit(P);
+        SYNC PROJECTOR Note AFTER EXECUTE ON Hit STATE(sys.View(Seen)) INTENTS(sys.View(Seen));
+      );]], [[
+      local Seen = state.view "Seen"
+      function M.Hit() end
+      function M.Note(event)
+        local n, before = event.ArgumentObject.N, 0
+        local last = state.get(Seen { One = 1, N = n - 1 })
+        if n % 50 == 0 then
+          for _ in state.read(Seen { One = 1 }, { reverse = true, limit = 3000 }) do
+            before = before + 1
+          end
+        elseif last then
+          before = last.Before + 1
+        end
+        state.new(Seen { One = 1, N = n }).Before = before
+      end]])
+    local data = stator.folder(true)
+    stator.run(image, data, hits(1, 2900))
+    local rows = stator.dump(image, data, "view shop.Seen")
+    assert.equal(2900, #rows)
+    for n, row in ipairs(rows) do assert.equal(n - 1, row.value.Before) end
+  end)
+
   it('"log" shows a query what was asked for before it', function()
     local requests = {}
     for n = 1, 40 do

@@ -86,7 +86,8 @@ int stator__store_settle(const char *path, stator_error *);
 uint32_t stator__crc32c(uint32_t, const void *, size_t);
 uint32_t stator__crc32c_plain(uint32_t, const void *, size_t);
 typedef struct stator_view {
-  const stator_store_ops *ops; stator_snapshot *snapshot; stator_map *over;
+  const stator_store_ops *ops; stator_snapshot *snapshot; stator_map *over, *under;
+  void (*settle)(void *); void *settle_ctx;
 } stator_view;
 typedef struct stator_view_cursor stator_view_cursor;
 int stator__view_get(const stator_view *, stator_arena *, stator_slice, stator_slice *,

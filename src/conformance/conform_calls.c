@@ -434,7 +434,8 @@ conform_run_begin(conform_lane *lane, uint32_t scope)
 		.partitions = CONFORM_PARTITIONS,
 	};
 	for (int i = 0; i < CONFORM_PARTITIONS; i++)
-		r->views[i] = (stator_view){&nothing, NULL, lane->maps[i]};
+		r->views[i] = (stator_view){.ops = &nothing,
+					       .over = lane->maps[i]};
 	give_context(r);
 	return r;
 }

@@ -323,8 +323,8 @@ bool
 stator__effects_run(stator_effects *fx, stator_map *done, size_t most)
 {
 	uint8_t first = STATOR_SPACE_OUTBOX, end = STATOR_SPACE_OUTBOX + 1;
-	const stator_view view = {fx->worker->view.ops,
-				  fx->worker->view.snapshot, NULL};
+	const stator_view view = {.ops = fx->worker->view.ops,
+				  .snapshot = fx->worker->view.snapshot};
 	stator_view_cursor *cursor;
 	stator_slice key, value;
 	stator_arena arena = {0};

@@ -1,7 +1,8 @@
 /*
  * processor.c: the thread of a partition. It takes all that waits, runs the
- * commands of it one after the other into one map, commits the map, and only
- * then replies.
+ * commands of it one after the other into one map, has the map committed, and
+ * only then are they replied to. While more waits, that is done by the
+ * committer, and the next group runs over the one that is on its way.
  */
 #include <stdlib.h>
 
@@ -38,45 +39,69 @@ struct stator_processor {
 	uint32_t waiting, queue;
 	order *orders;
 	bool stopping;
-	int64_t plog_offset; /* of the last event in the group */
-	/* Requests of the group, whose replies wait for the commit. */
-	stator_request *held, **held_last;
-	size_t held_count;
+	stator_group groups[2];
+	stator_group *filled, *on_its_way; /* the latter may be NULL */
+	stator_committer *committer;
+	stator_error failure; /* of the group before; code 0: none */
 };
 
 /* Groups ------------------------------------------------------------------------ */
 
 enum { GROUP_MOST = 1000, GROUP_BYTES = 16 << 20 };
 
+/* What the workers see: the group that is filled, over the one on its way. */
 static void
-hold(stator_processor *p, stator_request *r)
+show_groups(stator_processor *p)
 {
-	r->next = NULL;
-	*p->held_last = r;
-	p->held_last = &r->next;
-	p->held_count++;
+	stator_worker *const workers[] = {p->crew.worker, p->crew.projector};
+
+	p->commander.map = p->filled->map;
+	for (size_t i = 0; i < STATOR_COUNT(workers); i++) {
+		workers[i]->view.over = p->filled->map;
+		workers[i]->view.under =
+			p->on_its_way ? p->on_its_way->map : NULL;
+	}
 }
 
 static void
-release_held(stator_processor *p, const stator_error *failure)
+fail_next(stator_processor *p, const stator_error *err, int code)
 {
-	stator_request *r = p->held;
+	p->failure = *err;
+	p->failure.code = code;
+}
 
-	p->held = NULL;
-	p->held_last = &p->held;
-	p->held_count = 0;
-	while (r) {
-		stator_request *next = r->next;
-		bool query = r->is_query;
+/* What is committed is seen; or what has not seen it fails. */
+static void
+look_afresh(stator_processor *p)
+{
+	stator_error err;
+	int code = p->partition->ops->refresh(p->snapshot, &err);
 
-		if (failure)
-			stator__reply_error(r,
-					    stator__status_http(failure->code),
-					    failure);
-		stator__reply_send(r);
-		stator__gauge_done(p->gauge, query);
-		r = next;
-	}
+	if (code)
+		fail_next(p, &err, code);
+}
+
+/*
+ * Waits for the group that is on its way. When that fails, so does the one
+ * that is filled, since its commands have seen the other's writes.
+ */
+static void
+settle(void *ctx)
+{
+	stator_processor *p = ctx;
+	stator_error err;
+	int code;
+
+	if (p->on_its_way == NULL)
+		return;
+	code = stator__committer_wait(p->committer, &err);
+	stator__map_clear(p->on_its_way->map);
+	p->on_its_way = NULL;
+	show_groups(p);
+	if (code)
+		fail_next(p, &err, code);
+	else
+		look_afresh(p);
 }
 
 static int64_t
@@ -94,25 +119,54 @@ last_event(stator_processor *p)
 	return next - 1;
 }
 
-/* Makes the group durable, then replies to it. */
+/* The group before is done; OK when this one may be committed. Else it has
+ * failed, too. */
+static int
+close_group(stator_processor *p, stator_error *err)
+{
+	stator_group *g = p->filled;
+
+	settle(p);
+	if (p->failure.code) {
+		*err = p->failure;
+		p->failure.code = STATOR_OK;
+		stator__map_clear(g->map);
+		stator__group_reply(g, p->gauge, err);
+		look_afresh(p);
+		return err->code;
+	}
+	g->async = p->crew.async;
+	g->last_event = last_event(p);
+	return STATOR_OK;
+}
+
+/* Makes all that has been run durable, then replies to it. */
 static int
 commit_group(stator_processor *p, stator_error *err)
 {
-	const stator_store_ops *ops = p->partition->ops;
-	int code = STATOR_OK;
+	int code = close_group(p, err);
 
-	if (stator__map_count(p->commander.map)) {
-		code = ops->commit(p->partition->store, p->commander.map, err);
-		stator__map_clear(p->commander.map);
-		if (code == STATOR_OK)
-			code = ops->refresh(p->snapshot, err);
-		if (code)
-			stator__log(STATOR_LOG_ERROR, "partition", err->msg);
-		else if (p->crew.async)
-			stator__async_wake(p->crew.async, last_event(p));
-	}
-	release_held(p, code ? err : NULL);
+	if (code)
+		return code;
+	code = stator__group_commit(p->filled, p->partition, p->gauge, err);
+	if (code == STATOR_OK && stator__map_count(p->filled->map))
+		look_afresh(p);
+	stator__map_clear(p->filled->map);
 	return code;
+}
+
+/* Has the group committed while the next one is filled. */
+static void
+pass_group(stator_processor *p)
+{
+	stator_error err;
+
+	if (close_group(p, &err))
+		return;
+	p->on_its_way = p->filled;
+	p->filled = p->filled == p->groups ? p->groups + 1 : p->groups;
+	show_groups(p);
+	stator__committer_take(p->committer, p->on_its_way);
 }
 
 /* A query sees what was asked for before it, and nothing behind it. */
@@ -135,6 +189,17 @@ start_query(stator_processor *p, stator_request *r)
 	stator__queries_submit(p->crew.queries, p->partition, snapshot, r);
 }
 
+static bool
+more_waits(stator_processor *p)
+{
+	bool more;
+
+	pthread_mutex_lock(&p->lock);
+	more = p->first != NULL;
+	pthread_mutex_unlock(&p->lock);
+	return more;
+}
+
 static void
 run_group(stator_processor *p, stator_request *r)
 {
@@ -147,14 +212,19 @@ run_group(stator_processor *p, stator_request *r)
 			start_query(p, r);
 		} else {
 			stator__command_run(&p->commander, r);
-			hold(p, r);
+			stator__group_hold(p->filled, r);
 		}
-		if (p->held_count >= GROUP_MOST ||
+		if (p->filled->count >= GROUP_MOST ||
 		    stator__map_bytes(p->commander.map) > GROUP_BYTES)
-			commit_group(p, &err);
+			pass_group(p);
 		r = next;
 	}
-	commit_group(p, &err);
+	/* Rationale: to wake another thread takes longer than to commit one
+	 * command, unless there is something to do meanwhile. */
+	if (more_waits(p))
+		pass_group(p);
+	else
+		commit_group(p, &err);
 }
 
 /* The thread ----------------------------------------------------------------------- */
@@ -203,6 +273,8 @@ processor_main(void *ctx)
 	order *orders;
 
 	while (wait_for_work(p, &requests, &orders)) {
+		if (orders)
+			settle(p);
 		follow_orders(p, orders);
 		run_group(p, requests);
 	}
@@ -257,6 +329,14 @@ order_commit(void *ctx, stator_map *bundle, stator_error *err)
 
 /* Life --------------------------------------------------------------------------------- */
 
+static void
+look_through(stator_view *view, stator_processor *p)
+{
+	view->snapshot = p->snapshot;
+	view->settle = settle;
+	view->settle_ctx = p;
+}
+
 static int
 make_crew(stator_processor *p, const stator_deployment *deployment,
 	  stator_query_pool *queries, crew *c, stator_problems *problems)
@@ -268,8 +348,8 @@ make_crew(stator_processor *p, const stator_deployment *deployment,
 				     problems);
 	if (c->worker == NULL || c->projector == NULL || c->async == NULL)
 		return STATOR_IMAGE;
-	c->worker->view.snapshot = c->projector->view.snapshot = p->snapshot;
-	c->worker->view.over = c->projector->view.over = p->commander.map;
+	look_through(&c->worker->view, p);
+	look_through(&c->projector->view, p);
 	return STATOR_OK;
 }
 
@@ -292,15 +372,18 @@ put_to_work(stator_processor *p, const crew *c)
 	p->crew = *c;
 	p->commander.worker = c->worker;
 	p->commander.projector = c->projector;
+	show_groups(p);
 }
 
 static void
 free_processor(stator_processor *p)
 {
+	stator__committer_stop(p->committer);
 	free_crew(&p->crew);
 	if (p->snapshot)
 		p->partition->ops->snapshot_end(p->snapshot);
-	stator__map_free(p->commander.map);
+	for (size_t i = 0; i < STATOR_COUNT(p->groups); i++)
+		stator__map_free(p->groups[i].map);
 	stator__settle_free(&p->commander.settlements);
 	free(p->commander.rows.items);
 	pthread_cond_destroy(&p->ordered);
@@ -317,7 +400,9 @@ prepare(stator_processor *p, const stator_deployment *deployment,
 	stator_error err;
 	crew c;
 
-	p->commander.map = stator__map_new();
+	for (size_t i = 0; i < STATOR_COUNT(p->groups); i++)
+		p->groups[i].map = stator__map_new();
+	p->filled = p->groups;
 	if (p->partition->ops->newest(p->partition->store, &p->snapshot,
 				      &err)) {
 		stator__problem(problems, "data", 1, 1, "%s", err.msg);
@@ -346,7 +431,6 @@ stator__processor_start(stator_partition *partition,
 	p->gauge = gauge;
 	p->queue = queue;
 	p->last = &p->first;
-	p->held_last = &p->held;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
 	pthread_cond_init(&p->space, NULL);
@@ -355,6 +439,7 @@ stator__processor_start(stator_partition *partition,
 		free_processor(p);
 		return NULL;
 	}
+	p->committer = stator__committer_start(partition, gauge);
 	pthread_create(&p->thread, NULL, processor_main, p);
 	return p;
 }

@@ -63,7 +63,7 @@ typedef struct stator_processor stator_processor;
 typedef struct stator_commander {
 	stator_worker *worker;	  /* runs the command */
 	stator_worker *projector; /* runs its synchronous projectors */
-	stator_map *map;	  /* the group's writes, not yet committed */
+	stator_map *map;	  /* writes of the group that is filled */
 	stator_settlements settlements; /* of the command that runs */
 	stator_rows rows;
 } stator_commander;
@@ -232,8 +232,40 @@ void stator__queries_submit(stator_query_pool *pool, stator_partition *partition
 			    stator_snapshot *snapshot, stator_request *r);
 void stator__queries_stop(stator_query_pool *pool);
 
-/* The thread of the asynchronous projectors of a partition. */
+/* Groups ---------------------------------------------------------------------------- */
+
 typedef struct stator_async stator_async;
+
+/* Commands whose writes are committed together, with what awaits that. */
+typedef struct stator_group {
+	stator_map *map;
+	stator_request *first, *last; /* replied to when it is durable */
+	size_t count;
+	stator_async *async; /* told of events up to the last one, or NULL */
+	int64_t last_event;
+} stator_group;
+
+void stator__group_hold(stator_group *g, stator_request *r);
+/* Makes its writes durable and replies to it; its map stays as it is. */
+int stator__group_commit(stator_group *g, const stator_partition *partition,
+			 stator_gauge *gauge, stator_error *err);
+/* Replies to all that it holds; `failure` in place of their replies. */
+void stator__group_reply(stator_group *g, stator_gauge *gauge,
+			 const stator_error *failure);
+
+/* A thread that commits groups, one at a time. */
+typedef struct stator_committer stator_committer;
+
+stator_committer *stator__committer_start(stator_partition *partition,
+					  stator_gauge *gauge);
+/* The group is borrowed until the wait, which comes before the next one. */
+void stator__committer_take(stator_committer *c, stator_group *g);
+/* Until it has nothing to do. OK, or once what became of the last group. */
+int stator__committer_wait(stator_committer *c, stator_error *err);
+/* NULL is none. */
+void stator__committer_stop(stator_committer *c);
+
+/* The thread of the asynchronous projectors of a partition. */
 typedef int (*stator_async_commit)(void *ctx, stator_map *bundle,
 				   stator_error *err);
 

@@ -50,9 +50,16 @@ struct stator_chunk {
 };
 
 typedef struct slot {
-	cell *cell; /* NULL: free */
+	cell *_Atomic cell; /* NULL: free; written last */
 	uint64_t hash;
 } slot;
+
+/* The hash table; one that is too small is kept until nobody reads it. */
+typedef struct table {
+	struct table *old;
+	size_t count; /* of slots; a power of two */
+	slot slots[];
+} table;
 
 /* What is known on the way down. */
 typedef struct path {
@@ -72,8 +79,7 @@ struct stator_overlay {
 	bool changed;	     /* since the last view */
 	stator_overlay_view *newest;
 	node *root;
-	slot *slots;
-	size_t slot_count; /* a power of two */
+	table *_Atomic table;
 	/* Where the last key went: the next one often goes there, too. */
 	node *last;
 	path last_path;
@@ -156,8 +162,8 @@ stator__chunks_free(stator_chunks *chunks)
 	chunks->free_bytes = 0;
 }
 
-static slot *new_slots(size_t count);
-static void free_slots(slot *slots, size_t count);
+static table *new_table(size_t count);
+static void free_table(table *t);
 
 static node *
 new_node(stator_overlay *o, uint16_t level)
@@ -181,8 +187,8 @@ stator__overlay_new(stator_chunks *chunks)
 	o->holders = 1;
 	o->epoch = 1;
 	o->root = new_node(o, 0);
-	o->slot_count = chunks->slots ? chunks->slots : FIRST_SLOTS;
-	o->slots = new_slots(o->slot_count);
+	atomic_init(&o->table, new_table(chunks->slots ? chunks->slots
+						       : FIRST_SLOTS));
 	return o;
 }
 
@@ -204,7 +210,7 @@ stator__overlay_drop(stator_overlay *o)
 		give_back(o->pool, o->chunks);
 		o->chunks = next;
 	}
-	free_slots(o->slots, o->slot_count);
+	free_table(o->table);
 	free(o);
 }
 
@@ -286,78 +292,107 @@ hash_of(const stator_overlay *o, stator_slice key)
 	return stator__hash64(key, o->pool->seed);
 }
 
+static cell *
+cell_at(const slot *s)
+{
+	return atomic_load_explicit(&s->cell, memory_order_acquire);
+}
+
+static void
+put_cell(slot *s, cell *c, uint64_t hash)
+{
+	s->hash = hash;
+	atomic_store_explicit(&s->cell, c, memory_order_release);
+}
+
 /* Its slot, or the free one where it belongs. */
 static slot *
-slot_of(const stator_overlay *o, stator_slice key, uint64_t hash)
+slot_of(table *t, stator_slice key, uint64_t hash)
 {
-	size_t mask = o->slot_count - 1, at = hash & mask;
+	size_t mask = t->count - 1, at = hash & mask;
 
 	for (;; at = (at + 1) & mask) {
-		slot *s = &o->slots[at];
+		slot *s = &t->slots[at];
+		const cell *c = cell_at(s);
 
-		if (s->cell == NULL)
+		if (c == NULL)
 			return s;
-		if (s->hash == hash && s->cell->key_size == key.size &&
-		    memcmp(s->cell->key, key.data, key.size) == 0)
+		if (s->hash == hash && c->key_size == key.size &&
+		    memcmp(c->key, key.data, key.size) == 0)
 			return s;
 	}
 }
 
-static slot *
-new_slots(size_t count)
+static size_t
+table_size(size_t count)
 {
-	size_t size = count * sizeof(slot);
-	slot *slots;
+	return sizeof(table) + count * sizeof(slot);
+}
 
-	if (size < CHUNK)
-		return stator__alloc(size);
-	slots = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (slots == MAP_FAILED)
-		return stator__alloc(SIZE_MAX); /* says so and ends */
-	madvise(slots, size, MADV_HUGEPAGE);
-	return slots;
+static table *
+new_table(size_t count)
+{
+	size_t size = table_size(count);
+	table *t;
+
+	if (size < CHUNK) {
+		t = stator__alloc(size);
+		t->count = count;
+		return t;
+	}
+	t = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (t == MAP_FAILED)
+		t = stator__alloc(SIZE_MAX); /* says so and ends */
+	madvise(t, size, MADV_HUGEPAGE);
+	t->count = count;
+	return t;
 }
 
 static void
-free_slots(slot *slots, size_t count)
+free_table(table *t)
 {
-	if (count * sizeof(slot) < CHUNK)
-		free(slots);
-	else
-		munmap(slots, count * sizeof(slot));
+	while (t) {
+		table *old = t->old;
+
+		if (table_size(t->count) < CHUNK)
+			free(t);
+		else
+			munmap(t, table_size(t->count));
+		t = old;
+	}
 }
 
 static void
-grow_slots(stator_overlay *o)
+grow(stator_overlay *o)
 {
-	size_t count = o->slot_count * 2, mask = count - 1;
-	slot *slots = new_slots(count);
+	table *old = o->table, *t = new_table(old->count * 2);
+	size_t mask = t->count - 1;
 
-	for (size_t i = 0; i < o->slot_count; i++) {
-		size_t at = o->slots[i].hash & mask;
+	for (size_t i = 0; i < old->count; i++) {
+		const slot *s = &old->slots[i];
+		size_t at = s->hash & mask;
 
-		if (o->slots[i].cell == NULL)
+		if (cell_at(s) == NULL)
 			continue;
-		while (slots[at].cell)
+		while (cell_at(&t->slots[at]))
 			at = (at + 1) & mask;
-		slots[at] = o->slots[i];
+		put_cell(&t->slots[at], cell_at(s), s->hash);
 	}
-	free_slots(o->slots, o->slot_count);
-	o->slots = slots;
-	o->slot_count = count;
-	if (count > o->pool->slots)
-		o->pool->slots = count;
+	t->old = old;
+	atomic_store_explicit(&o->table, t, memory_order_release);
+	if (t->count > o->pool->slots)
+		o->pool->slots = t->count;
 }
 
 const version *
 stator__overlay_get(const stator_overlay *o, stator_slice key)
 {
-	slot *s = slot_of(o, key, hash_of(o, key));
+	table *t = atomic_load_explicit(&o->table, memory_order_acquire);
+	const cell *c = cell_at(slot_of(t, key, hash_of(o, key)));
 
-	return s->cell ? atomic_load_explicit(&s->cell->newest,
-					      memory_order_relaxed)
-		       : NULL;
+	return c ? atomic_load_explicit(&c->newest, memory_order_acquire)
+		 : NULL;
 }
 
 /* Searching ------------------------------------------------------------- */
@@ -727,38 +762,49 @@ insert(stator_overlay *o, cell *c)
 static void
 write_one(stator_overlay *o, const stator_write *w)
 {
-	slot *s = slot_of(o, w->key, w->hash);
+	table *t = o->table;
+	slot *s = slot_of(t, w->key, w->hash);
+	cell *c = cell_at(s);
 
-	if (s->cell) {
-		change_cell(o, s->cell, w->value, w->change);
+	if (c) {
+		change_cell(o, c, w->value, w->change);
 		return;
 	}
-	s->cell = new_cell(o, w->key, w->value, w->change);
-	s->hash = w->hash;
-	insert(o, s->cell);
-	if (++o->count * 4 > o->slot_count * 3)
-		grow_slots(o);
+	c = new_cell(o, w->key, w->value, w->change);
+	put_cell(s, c, w->hash);
+	insert(o, c);
+	if (++o->count * 4 > t->count * 3)
+		grow(o);
 }
 
 /* Rationale: most of a write is waiting for its slot and its cell. They are
  * asked for while those before it are written. */
 enum { SLOT_AHEAD = 16, CELL_AHEAD = 8 };
 
+static slot *
+first_slot(const stator_overlay *o, uint64_t hash)
+{
+	table *t = o->table;
+
+	return &t->slots[hash & (t->count - 1)];
+}
+
 static void
 fetch_slot(const stator_overlay *o, stator_write *w)
 {
 	w->hash = hash_of(o, w->key);
-	__builtin_prefetch(&o->slots[w->hash & (o->slot_count - 1)]);
+	__builtin_prefetch(first_slot(o, w->hash));
 }
 
 static void
 fetch_cell(const stator_overlay *o, const stator_write *w)
 {
-	const slot *s = &o->slots[w->hash & (o->slot_count - 1)];
+	const slot *s = first_slot(o, w->hash);
+	const cell *c = cell_at(s);
 
-	if (s->cell && s->hash == w->hash) {
-		__builtin_prefetch(s->cell);
-		__builtin_prefetch((const char *)s->cell + 64);
+	if (c && s->hash == w->hash) {
+		__builtin_prefetch(c);
+		__builtin_prefetch((const char *)c + 64);
 	}
 }
 

@@ -4,7 +4,7 @@
  *
  * Each key has a cell, which holds the versions of its value that a view may
  * still see, the newest first. Two ways lead to the cells: a hash table, for
- * the thread that writes, and a B-tree, for ranges and for all other threads.
+ * what is newest, and a B-tree, for ranges and for views.
  * Nodes of the B-tree are copied before they are changed, if a view that is
  * held can see them, and changed in place if none can. A value that changes
  * touches its cell alone.
@@ -77,7 +77,8 @@ typedef struct stator_write {
 /* Keys and values are copied. Faster when keys come in order. */
 void stator__overlay_write(stator_overlay *overlay, stator_write *writes,
 			   size_t count);
-/* The newest version, or NULL: for the thread that writes, until it does. */
+/* The newest version, or NULL. One thread may look for keys while another one
+ * writes other ones; what is found stays until its key is written. */
 const stator_version *stator__overlay_get(const stator_overlay *overlay,
 					  stator_slice key);
 

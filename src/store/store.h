@@ -89,8 +89,12 @@ typedef struct stator_store_ops {
 	/* [any-thread]; the snapshot is used by one thread at a time. */
 	int (*snapshot)(stator_store *store, stator_snapshot **out,
 			stator_error *err);
-	/* One for the thread that commits, which refreshes it behind each
-	 * commit: what that costs must not depend on how much there is. */
+	/*
+	 * One for the thread that has things committed, which refreshes it
+	 * behind each commit: what that costs must not depend on how much
+	 * there is. It reads single keys while a commit is under way, too,
+	 * but none of those that are in it.
+	 */
 	int (*newest)(stator_store *store, stator_snapshot **out,
 		      stator_error *err);
 	/* Lets the snapshot see what has been committed by now. */
@@ -106,7 +110,8 @@ typedef struct stator_store_ops {
 	int (*next)(stator_store_cursor *cursor, stator_slice *key,
 		    stator_slice *value, stator_error *err);
 	void (*release)(stator_store_cursor *cursor);
-	/* All of it, durable when this returns, or nothing. */
+	/* All of it, durable when this returns, or nothing. One at a time;
+	 * [any-thread]. */
 	int (*commit)(stator_store *store, stator_map *batch,
 		      stator_error *err);
 } stator_store_ops;
@@ -130,7 +135,12 @@ int stator__store_settle(const char *path, stator_error *err);
 typedef struct stator_view {
 	const stator_store_ops *ops;
 	stator_snapshot *snapshot;
-	stator_map *over; /* newer than the snapshot, or NULL */
+	stator_map *over;  /* newer than the snapshot, or NULL */
+	/* Between the two: on its way into the store, or NULL. To have it
+	 * there and none here is what `settle` is for. */
+	stator_map *under;
+	void (*settle)(void *ctx);
+	void *settle_ctx;
 } stator_view;
 
 int stator__view_get(const stator_view *view, stator_arena *arena,

@@ -10,6 +10,9 @@ stator__view_get(const stator_view *view, stator_arena *arena,
 	const stator_map_node *node =
 		view->over ? stator__map_find(view->over, key) : NULL;
 
+	if (view->under &&
+	    (node == NULL || node->change == STATOR_CHANGE_NONE))
+		node = stator__map_find(view->under, key);
 	if (node && node->change == STATOR_CHANGE_PUT) {
 		*value = node->value;
 		return STATOR_OK;
@@ -47,6 +50,8 @@ stator__view_range(const stator_view *view, stator_arena *arena,
 	c->low = keep(arena, low);
 	c->high = keep(arena, high);
 	c->reverse = reverse;
+	if (view->under)
+		view->settle(view->settle_ctx);
 	code = view->ops->range(view->snapshot, arena, c->low, c->high,
 				reverse, &c->below, err);
 	if (code)

@@ -1,0 +1,153 @@
+/*
+ * committer.c: the thread that makes groups of a partition durable and replies
+ * to them, while the partition's thread runs the next group.
+ */
+#include <stdlib.h>
+
+#include "processor/processor.h"
+
+struct stator_committer {
+	stator_partition *partition;
+	stator_gauge *gauge;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* there is a group, or it is to stop */
+	pthread_cond_t done; /* the group is done */
+	stator_group *group; /* NULL: idle */
+	bool stopping;
+	int code; /* of the last group */
+	stator_error failure;
+};
+
+void
+stator__group_hold(stator_group *g, stator_request *r)
+{
+	r->next = NULL;
+	if (g->last)
+		g->last->next = r;
+	else
+		g->first = r;
+	g->last = r;
+	g->count++;
+}
+
+void
+stator__group_reply(stator_group *g, stator_gauge *gauge,
+		    const stator_error *failure)
+{
+	stator_request *r = g->first;
+
+	g->first = g->last = NULL;
+	g->count = 0;
+	while (r) {
+		stator_request *next = r->next;
+		bool query = r->is_query;
+
+		if (failure)
+			stator__reply_error(r,
+					    stator__status_http(failure->code),
+					    failure);
+		stator__reply_send(r);
+		stator__gauge_done(gauge, query);
+		r = next;
+	}
+}
+
+int
+stator__group_commit(stator_group *g, const stator_partition *partition,
+		     stator_gauge *gauge, stator_error *err)
+{
+	int code = STATOR_OK;
+
+	if (stator__map_count(g->map)) {
+		code = partition->ops->commit(partition->store, g->map, err);
+		if (code)
+			stator__log(STATOR_LOG_ERROR, "partition", err->msg);
+		else if (g->async)
+			stator__async_wake(g->async, g->last_event);
+	}
+	stator__group_reply(g, gauge, code ? err : NULL);
+	return code;
+}
+
+static void *
+committer_main(void *ctx)
+{
+	stator_committer *c = ctx;
+	stator_error err;
+	int code;
+
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		while (c->group == NULL && !c->stopping)
+			pthread_cond_wait(&c->wake, &c->lock);
+		if (c->group == NULL)
+			break;
+		pthread_mutex_unlock(&c->lock);
+		code = stator__group_commit(c->group, c->partition, c->gauge,
+					    &err);
+		pthread_mutex_lock(&c->lock);
+		c->code = code;
+		if (code)
+			c->failure = err;
+		c->group = NULL;
+		pthread_cond_signal(&c->done);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+stator_committer *
+stator__committer_start(stator_partition *partition, stator_gauge *gauge)
+{
+	stator_committer *c = stator__alloc(sizeof(*c));
+
+	c->partition = partition;
+	c->gauge = gauge;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->wake, NULL);
+	pthread_cond_init(&c->done, NULL);
+	pthread_create(&c->thread, NULL, committer_main, c);
+	return c;
+}
+
+void
+stator__committer_take(stator_committer *c, stator_group *g)
+{
+	pthread_mutex_lock(&c->lock);
+	c->group = g;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+stator__committer_wait(stator_committer *c, stator_error *err)
+{
+	int code;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->group)
+		pthread_cond_wait(&c->done, &c->lock);
+	code = c->code;
+	if (code)
+		*err = c->failure;
+	c->code = STATOR_OK;
+	pthread_mutex_unlock(&c->lock);
+	return code;
+}
+
+void
+stator__committer_stop(stator_committer *c)
+{
+	if (c == NULL)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stopping = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	pthread_cond_destroy(&c->done);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
