@@ -187,8 +187,10 @@ local function open_fuel(api, engine, numbers)
 end
 
 return function(cdef, engine, run, api, package, modules, extensions, limits, fuel,
-  is_image)
+  is_image, private)
   ffi.cdef(cdef)
+  -- The names under which fronts keep what is the host's begin with this.
+  _G.package.loaded["stator.private"] = private
   engine = ffi.cast("lua_engine *", engine)
   run = ffi.cast("lua_run *", run)
   api = ffi.cast("const lua_api *", api)
@@ -244,27 +246,22 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     else
       entry.f(rows.any(0))
     end
-    state.finish()
   end
 
   -- Gives nothing, or the code and the text of the error.
   local function run_extension(index, seed)
-    state.begin()
     begin(seed)
     raised_text, breach_text = nil, nil
     running = functions[index].f
     local ok, message = pcall(call, functions[index])
     if not ok then limits.overflow(message) end
     if breach_text then
-      local code, text = breach_code, breach_text
-      pcall(state.finish)
-      return code, text
+      return breach_code, breach_text
     end
     if ok then return nil end
     local text = error_text(message)
     local code = text == raised_text and raised_code or EXTENSION_FAILED
     if text == "not enough memory" then code = MEMORY_LIMIT end
-    pcall(state.finish)
     return code, text
   end
 

@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local bit = require "bit"
+local private = require "stator.private"
 
 local M = {}
 
@@ -14,24 +15,32 @@ local INT8, INT32, INT64, FLOAT64, BOOL, REF = 1, 3, 4, 6, 7, 8
 local STRING, QNAME, TEXTS = 9, 11, 14
 
 local HEAD = [[
-local run, engine, s = ...
+local run, engine, api, s = ...
 local i8p, i16p, i32p, i64p = s.i8p, s.i16p, s.i32p, s.i64p
 local f32p, f64p, u8p = s.f32p, s.f64p, s.u8p
 local u32p, cast, copy, fill, text = s.u32p, s.cast, s.copy, s.fill, s.text
 local band, bor = s.band, s.bor
 local next, rawget, type, tonumber, floor = s.next, s.rawget, s.type, s.tonumber, s.floor
-local grow, failed, stale, check, wrong_field, texts = s.grow, s.failed, s.stale, s.check,
-  s.wrong_field, s.texts
-local info, readers, writable, BEHIND = s.info, s.readers, s.writable, s.BEHIND
+local setmetatable = s.setmetatable
+local failed, stale, check, wrong_field, texts = s.failed, s.stale, s.check, s.wrong_field, s.texts
+local info, readers, setters, writable = s.info, s.readers, s.setters, s.writable
+local row_mt, intent_mt = s.row_mt, s.intent_mt
 ]]
+
+-- Names under which fronts keep what is the host's. Nobody can guess them.
+local PRIVATE = {}
+for _, name in ipairs { "HANDLE", "ROW", "INTENT" } do
+  PRIVATE["P_" .. name] = ("%q"):format(private .. name)
+end
 
 -- Puts values in place of the capital names of a template.
 local function fill_in(template, values)
   return (template:gsub("%u[%u_]+", values))
 end
 
-local function compile(name, code, run, engine, support)
-  return assert(loadstring(HEAD .. code, "=" .. name))(run, engine, support)
+local function compile(name, code, support)
+  return assert(loadstring(HEAD .. code, "=" .. name))(support.run, support.engine, support.api,
+    support)
 end
 
 -- Reading ---------------------------------------------------------------------
@@ -76,8 +85,8 @@ local function read_template(kind)
 end
 
 --- Adds the readers of fields that are no rows to `support.readers`: functions of a slot.
---- Gives the __index of rows of the type.
-function M.reading(name, list, run, engine, support)
+--- Gives the __index of rows of the type, and what makes one of a slot.
+function M.reading(name, list, support)
   local code = {}
   for _, field in ipairs(list) do
     local template = read_template(field.kind)
@@ -88,17 +97,20 @@ function M.reading(name, list, run, engine, support)
       }):format(("%q"):format(field.name))
     end
   end
-  code[#code + 1] = [[
+  code[#code + 1] = fill_in([[
 return function(self, name)
-  local number = rawget(self, BEHIND)
+  local number = rawget(self, P_ROW)
   local i = number - run.base
   if not (i >= 0 and i < run.count) then stale() end
   local read = readers[name]
   if not read then return wrong_field(info, name) end
   local v = read(run.slots[i], number)
   return v
-end]]
-  return compile(name, table.concat(code), run, engine, support)
+end, function(i)
+  local row = setmetatable({ [P_ROW] = run.base + i }, row_mt)
+  return row
+end]], PRIVATE)
+  return compile(name, table.concat(code), support)
 end
 
 -- Taking ----------------------------------------------------------------------
@@ -144,62 +156,76 @@ end
 -- Types with more fields than this get their values one by one: a function has 200 locals.
 local MOST_LOCALS = 150
 
--- The values of a table of fields, checked, as locals; and where they stand in a new table.
-local function take_as_locals(names)
-  local code, entries = {}, {}
-  for i, field in ipairs(names) do
+-- The values of a table of fields, checked, in locals; and those by field.
+local function take_as_locals(fields)
+  local code, names, locals = {}, {}, {}
+  for i, field in ipairs(fields) do
     local quoted, value = ("%q"):format(field.name), "v" .. i
     code[i] = fill_in(TAKE, { FITS = fits(field):gsub("%f[%w]v%f[%W]", value), VALUE = value })
       :format(quoted, quoted)
-    entries[i] = ("[%s] = %s"):format(quoted, value)
-    names[i] = value
+    names[i], locals[field] = value, value
   end
-  local locals = #names > 0 and "  local " .. table.concat(names, ", ") .. "\n" or ""
-  return locals .. "  if fields ~= nil then\n" .. table.concat(code) .. look_for_others(#names)
-    .. "\n  end\n  return { [0] = handle, [-1] = base, [-2] = number, "
-    .. table.concat(entries, ", ") .. " }\nend"
+  local declared = #names > 0 and "  local " .. table.concat(names, ", ") .. "\n" or ""
+  return declared .. "  if fields ~= nil then\n" .. table.concat(code) .. look_for_others(#names)
+    .. "\n  end\n", locals
 end
 
-local function take_one_by_one(names)
-  local code = { "  local v\n  local t = { [0] = handle, [-1] = base, [-2] = number }\n",
-    "  if fields == nil then return t end\n" }
-  for _, field in ipairs(names) do
+-- The same without locals: the values are looked up again, since nobody else has the table.
+local function take_one_by_one(fields)
+  local code, places = { "  local v\n  if fields ~= nil then\n" }, {}
+  for _, field in ipairs(fields) do
     local quoted = ("%q"):format(field.name)
     code[#code + 1] = fill_in(TAKE, { FITS = fits(field), VALUE = "v" }):format(quoted, quoted)
-    code[#code + 1] = ("  t[%s] = v\n"):format(quoted)
+    places[field] = ("(fields and rawget(fields, %s))"):format(quoted)
   end
-  return table.concat(code) .. look_for_others(#names) .. "\n  return t\nend"
+  return table.concat(code) .. look_for_others(#fields) .. "\n  end\n", places
 end
 
---- The function that gives a table with the values of a table of fields, checked, or of none,
---- and `handle`, `base` and `number` under 0, -1 and -2.
-function M.taking(name, list, run, engine, support)
+local function writable_of(list)
   local writable = {}
   for _, field in ipairs(list) do
     if field.writable then writable[#writable + 1] = field end
   end
-  local take = #writable <= MOST_LOCALS and take_as_locals or take_one_by_one
-  return compile(name, "return function(fields, handle, base, number)\n" .. take(writable), run,
-    engine, support)
+  return writable
 end
 
--- Writing ---------------------------------------------------------------------
+-- Code that looks at a table of fields, and what then has the value of each field.
+local function taking(list)
+  local fields = writable_of(list)
+  local take = #fields <= MOST_LOCALS and take_as_locals or take_one_by_one
+  local code, values = take(fields)
+  return code, values, fields
+end
+
+-- Keys ------------------------------------------------------------------------
+
+-- Where a key keeps the value of a field.
+local function place(field) return private .. field.name end
+
+--- The function that makes a key of a table of fields, or of none, for a handle; and its
+--- parts: the place of each field in it.
+function M.keys(name, list, support)
+  local code, values, fields = taking(list)
+  local entries, places = { fill_in("[P_HANDLE] = handle", PRIVATE) }, {}
+  for _, field in ipairs(fields) do
+    entries[#entries + 1] = ("[%q] = %s"):format(place(field), values[field])
+    places[field.name] = place(field)
+  end
+  return compile(name, "return function(fields, handle, mt)\n" .. code
+    .. "  local key = setmetatable({ " .. table.concat(entries, ", ") .. " }, mt)\n"
+    .. "  return key\nend", support), places
+end
 
 local STORE_NUMBER = [[
-  v = s[%s]
-  if v ~= nil then
     cast(POINTER, out + AT)[0] = VALUE
     out[NULL_AT] = bor(out[NULL_AT], MASK)
-  end
 ]]
 
-local STORE_TEXT = [[
-  v = s[%s]
-  if v ~= nil then
+local WRITE_TEXT = [[
     v = VALUE
     n = #v
     if size + n > run.out_cap then
-      if grow(engine, size + n) < 0 then failed() end
+      if api.grow_out(engine, size + n) < 0 then failed() end
       out = run.out
     end
     copy(out + size, v, n)
@@ -207,44 +233,126 @@ local STORE_TEXT = [[
     cast(u32p, out + AT)[1] = n
     out[NULL_AT] = bor(out[NULL_AT], MASK)
     size = size + n
-  end
 ]]
 
 local WRITER = [[
-return function(s)
-  if run.out_cap < FIXED and grow(engine, FIXED) < 0 then failed() end
+return function(key)
+  if run.out_cap < FIXED and api.grow_out(engine, FIXED) < 0 then failed() end
   local out, size, v, n = run.out, FIXED
   fill(out, FIXED)
   cast(u32p, out)[0] = ID
   cast(u32p, out)[1] = FIXED
 ]]
 
-local function store_code(field)
+-- Code that stores the checked value of a field, `value`, by the template of its kind.
+local function store(field, value, text)
   local values = { AT = field.at, NULL_AT = field.null_at, MASK = field.present,
-    POINTER = field.pointer, VALUE = "v" }
-  local template = STORE_TEXT
-  if field.kind <= REF then template = STORE_NUMBER end
-  if field.kind == BOOL then values.VALUE = "v and 1 or 0" end
-  if field.kind == TEXTS then values.VALUE = "texts(v)" end
-  return fill_in(template, values):format(("%q"):format(field.name))
+    POINTER = field.pointer, INDEX = field.index, VALUE = value }
+  if field.kind == BOOL then values.VALUE = ("(%s and 1 or 0)"):format(value) end
+  if field.kind == TEXTS then values.VALUE = ("texts(%s)"):format(value) end
+  return fill_in(field.kind <= REF and STORE_NUMBER or text, values)
 end
 
---- The function that writes a table of checked values as a row into `run.out` and gives the
---- row's size.
-function M.writing(name, list, fixed, id, run, engine, support)
-  local code = { fill_in(WRITER, { FIXED = fixed, ID = ("%d"):format(id) }) }
-  for _, field in ipairs(list) do
-    if field.writable then code[#code + 1] = store_code(field) end
+--- The function that writes a key as a row into `run.out` and gives the row's size.
+function M.writing(name, list, stype, support)
+  local code = { fill_in(WRITER, { FIXED = stype.fixed, ID = ("%d"):format(stype.id) }) }
+  for _, field in ipairs(writable_of(list)) do
+    code[#code + 1] = ("  v = rawget(key, %q)\n  if v ~= nil then\n"):format(place(field))
+      .. store(field, "v", WRITE_TEXT) .. "  end\n"
   end
   code[#code + 1] = "  return size\nend"
-  return compile(name, table.concat(code), run, engine, support)
+  return compile(name, table.concat(code), support)
+end
+
+-- Intents ---------------------------------------------------------------------
+
+-- Texts of an intent are put behind its row by the host, which may move the row.
+local PUT_TEXT = [[
+    v = VALUE
+    if api.put_text(engine, index, INDEX, v, #v) < 0 then failed() end
+    out = run.intents[index].data
+]]
+
+local SETTER = [[
+setters[%s] = function(index, v)
+  local out = run.intents[index].data
+  if v == nil then
+    out[NULL_AT] = band(out[NULL_AT], ABSENT)
+    return
+  end
+  if not (FITS) then v = check(info, %s, v) end
+STORE
+end
+]]
+
+--- Adds a function for each field that can be written to `support.setters`. Gives the
+--- __index and the __newindex of intents of the type, and what makes the front of one.
+function M.changing(name, list, support)
+  local code = {}
+  for _, field in ipairs(writable_of(list)) do
+    local quoted = ("%q"):format(field.name)
+    code[#code + 1] = fill_in(SETTER, {
+      NULL_AT = field.null_at, ABSENT = 255 - field.present, FITS = fits(field),
+      STORE = store(field, "v", PUT_TEXT):gsub("%%", "%%%%"),
+    }):format(quoted, quoted)
+  end
+  code[#code + 1] = fill_in([[
+return function(self, name)
+  local i = rawget(self, P_INTENT) - run.base
+  if not (i >= 0 and i < run.intent_count) then stale() end
+  if not info.fields[name] then check(info, name) end
+  local intent, read, v = run.intents[i], readers[name], nil
+  if writable[name] then v = read(intent, 0) end
+  local base = intent.base
+  if v == nil and base >= 0 then v = read(run.slots[base], run.base + base) end
+  return v
+end, function(self, name, v)
+  local i = rawget(self, P_INTENT) - run.base
+  if not (i >= 0 and i < run.intent_count) then stale() end
+  local set = setters[name]
+  if set then set(i, v) else check(info, name, v) end
+end, function(i)
+  local intent = setmetatable({ [P_INTENT] = run.base + i }, intent_mt)
+  return intent
+end]], PRIVATE)
+  return compile(name, table.concat(code), support)
+end
+
+-- A new record that is given no ID gets a raw one.
+local RAW_ID = [[
+  if VALUE == nil and slot < 0 then VALUE = tonumber(api.raw_id(engine)) end
+]]
+
+--- The function that makes an intent, with the key in `run.out`, and gives its index. A table
+--- of fields, or none, is looked at before, so that one that is refused leaves nothing behind.
+function M.intending(name, list, support)
+  local take, values, fields = taking(list)
+  local code = { "return function(fields, handle, size, slot)\n", take }
+  local raw_id = support.info.fields["sys.ID"]
+  local id = raw_id and values[raw_id]
+  if id and id:find "^v" then code[#code + 1] = fill_in(RAW_ID, { VALUE = id }) end
+  code[#code + 1] = [[
+  local index = api.intent(engine, handle, size, slot)
+  if index < 0 then failed() end
+  local out, v = run.intents[index].data
+]]
+  for _, field in ipairs(fields) do
+    code[#code + 1] = ("  if %s ~= nil then\n"):format(values[field])
+      .. store(field, values[field], PUT_TEXT) .. "  end\n"
+  end
+  if id and not id:find "^v" then
+    code[#code + 1] = ('  if slot < 0 and %s == nil then setters["sys.ID"](index, '
+      .. "tonumber(api.raw_id(engine))) end\n"):format(id)
+  end
+  code[#code + 1] = "  return index\nend"
+  return compile(name, table.concat(code), support)
 end
 
 --- What generated code is given, but for what is of one type.
 function M.support()
   local s = { cast = ffi.cast, copy = ffi.copy, fill = ffi.fill, text = ffi.string,
     band = bit.band, bor = bit.bor, next = next, rawget = rawget, type = type,
-    tonumber = tonumber, floor = math.floor }
+    tonumber = tonumber, floor = math.floor, setmetatable = setmetatable }
   for name, ctype in pairs { i8p = "int8_t", i16p = "int16_t", i32p = "int32_t", i64p = "int64_t",
     f32p = "float", f64p = "double", u8p = "uint8_t", u32p = "uint32_t" } do
     s[name] = ffi.typeof(ctype .. " *")

@@ -1,8 +1,9 @@
 --- rows.lua: rows as Lua values, and Lua values as rows.
 --
--- A row that an extension holds is a front: a table with a closed metatable, and
--- one thing behind it, under a key that only this library has: the number of a slot.
--- The slot, with the bytes, is the host's, and no read leaves the bytes of its row.
+-- A row that an extension holds is a front: a table with a closed metatable, and under a name
+-- that nobody can guess the number of a slot. The slot, with the bytes, is the host's, and no
+-- read leaves the bytes of its row. The front of an intent has its number likewise, and a key
+-- has its values.
 -- Rows are read and written by functions that are generated for their type (generate.lua).
 -- No code of an extension runs between the first byte of a row that is written and the call
 -- that takes it.
@@ -10,6 +11,9 @@
 local ffi = require "ffi"
 local bit = require "bit"
 local generate = require "stator.generate"
+local private = require "stator.private"
+
+local P_ROW, P_INTENT = private .. "ROW", private .. "INTENT"
 
 local cast, ffi_string = ffi.cast, ffi.string
 local band, floor = bit.band, math.floor
@@ -21,11 +25,6 @@ local uint64 = ffi.typeof "uint64_t"
 local uintptr = ffi.typeof "uintptr_t"
 
 local M = {}
-
---- The key under which fronts keep what is behind them. Extensions never get it: what
---- could show the keys of a table refuses fronts.
-local BEHIND = {}
-M.BEHIND = BEHIND
 
 -- Kinds of fields, as stator_plugin.h numbers them.
 local INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOL, REF = 1, 2, 3, 4, 5, 6, 7, 8
@@ -241,23 +240,17 @@ local function info_of(stype)
   return info
 end
 
--- A row for an extension: the slot `i` of this run.
-local function element(info, i)
-  local row = setmetatable({ [BEHIND] = run.base + i }, info.row_mt)
-  return row
-end
-
 --- The row in slot `i`, whatever its type is; nil when the slot is empty.
 function M.any(i)
   local slot = run.slots[i]
   if slot.data == nil then return nil end
-  local row = element(info_of(slot.type), i)
+  local row = info_of(slot.type).row(i)
   return row
 end
 
 --- The index of the slot of a row of this run; raises for any other.
 function M.slot_index(row)
-  local number = rawget(row, BEHIND)
+  local number = rawget(row, P_ROW)
   local i = (type(number) == "number" and number or -1) - run.base
   if not (i >= 0 and i < run.count) then stale() end
   return i
@@ -272,7 +265,7 @@ local function child(block, size, index, stype)
   if from > to or to > size or to - from < 8 then return nil end
   if stype == nil then stype = api.type(engine, cast(u32p, block + from)[0]) end
   if stype == nil then return nil end
-  return element(info_of(stype), add_slot(block + from, to - from, stype))
+  return info_of(stype).row(add_slot(block + from, to - from, stype))
 end
 
 -- Nested rows: rows:len(), rows[1], for i, row in rows:each().
@@ -326,7 +319,7 @@ local function nested_reader(field)
     end
   end
   local mt = list_metatable(field, read_block)
-  return function(_, number) return setmetatable({ [BEHIND] = number }, mt) end
+  return function(_, number) return setmetatable({ [P_ROW] = number }, mt) end
 end
 
 local function texts_reader(field)
@@ -368,10 +361,9 @@ local function row_tostring(info, self)
   return ("%s {%s}"):format(info.name, table.concat(parts, ", "))
 end
 
-local function row_metatable(info, index)
+local function row_metatable(info)
   return {
     __metatable = false,
-    __index = index,
     __newindex = function(_, name)
       M.raise(("%s.%s: a row that was read cannot be changed; use state.update")
         :format(info.name, tostring(name)))
@@ -380,11 +372,20 @@ local function row_metatable(info, index)
   }
 end
 
+local function intent_metatable(info)
+  return {
+    __metatable = false,
+    __eq = function(a, b) return rawget(a, P_INTENT) == rawget(b, P_INTENT) end,
+    __tostring = function() return "intent of " .. info.name end,
+  }
+end
+
 -- Types, continued ----------------------------------------------------------------
 
-local function describe(field)
+local function describe(field, index)
   return {
     name = ffi_string(field.name),
+    index = index,
     kind = field.kind,
     at = field.at,
     null_at = field.null_at,
@@ -402,18 +403,22 @@ end
 
 local function generate_code(info, stype)
   local support, name, list = generate.support(), info.name, info.list
-  support.grow, support.failed = api.grow_out, M.host_failed
-  support.stale, support.wrong_field = stale, wrong_field
-  support.check, support.texts = info.check, CHECKS[TEXTS]
-  support.info, support.BEHIND, support.writable = info, BEHIND, {}
+  support.run, support.engine, support.api = run, engine, api
+  support.failed, support.stale, support.wrong_field = M.host_failed, stale, wrong_field
+  support.check, support.texts, support.info = info.check, CHECKS[TEXTS], info
+  support.writable, support.setters = {}, {}
   for field_name, field in next, info.fields do
     support.writable[field_name] = field.writable or nil
   end
   support.readers = block_readers(info)
+  support.row_mt, support.intent_mt = row_metatable(info), intent_metatable(info)
   -- The schema's field wins over the host's IsNew: it comes later.
-  info.row_mt = row_metatable(info, generate.reading(name, list, run, engine, support))
-  info.take = generate.taking(name, list, run, engine, support)
-  info.write = generate.writing(name, list, stype.fixed, stype.id, run, engine, support)
+  support.row_mt.__index, info.row = generate.reading(name, list, support)
+  support.intent_mt.__index, support.intent_mt.__newindex, info.front =
+    generate.changing(name, list, support)
+  info.intend = generate.intending(name, list, support)
+  info.key, info.places = generate.keys(name, list, support)
+  info.write = generate.writing(name, list, stype, support)
 end
 
 --- What Lua knows of a type of the host; made once for each.
@@ -424,7 +429,7 @@ function M.type(stype)
   info = setmetatable({ name = ffi_string(stype.name), fields = {}, list = {} }, Type)
   infos[address] = info
   for i = 0, stype.field_count - 1 do
-    local field = describe(stype.fields[i])
+    local field = describe(stype.fields[i], i)
     info.list[i + 1] = field
     -- The schema's field wins over the host's IsNew, which stands before it.
     info.fields[field.name] = field

@@ -1,8 +1,8 @@
 --- state.lua: the author's API, `require "stator.state"`.
 --
--- A key is a table of checked values and the index of its handle; what `new` and
--- `update` give is a table of checked values that is written when the run ends.
--- Both are fronts: the values stand in a table behind them.
+-- A key is a table of checked values and the index of its handle, under names that nobody can
+-- guess. What `new` and `update` give is the number of an intent: what is set on it is written
+-- into its row at once, which is the host's.
 --
 -- What is called in every run does not end with a call: LuaJIT gives up a trace with more
 -- than a few such calls.
@@ -10,39 +10,40 @@
 local ffi = require "ffi"
 local rows = require "stator.rows"
 
-local rawget, setmetatable, type, next, tostring = rawget, setmetatable, type, next, tostring
+local rawget, rawset, setmetatable = rawget, rawset, setmetatable
+local type, next, tostring = type, next, tostring
 
 local M = {} -- what an extension gets
 local run, api, engine, raise
 
-local BEHIND = rows.BEHIND
--- Places in the table behind a front; generate.lua knows them.
-local HANDLE, BASE, RUN = 0, -1, -2
+local private = require "stator.private"
+local P_HANDLE, P_ROW = private .. "HANDLE", private .. "ROW"
+local P_CURSOR, P_OF, P_RUN = private .. "CURSOR", private .. "OF", private .. "RUN"
 
 local handles = {} -- by index
 local by_name = {} -- "sys.View restaurant.Sales"
--- Of this run's intents, by intent: their types, what is behind them, and their fronts.
-local types, behinds, fronts, count = {}, {}, {}, 0
 
 -- Keys ------------------------------------------------------------------------
 
 local function key_metatable(handle)
   local info = handle.key
+  local places = info.places
   return {
     __metatable = false,
     __index = function(self, name)
-      local behind = rawget(self, BEHIND)
-      if not info.fields[name] then info:check(name) end
-      return behind[name]
+      local place = places[name]
+      if not place then info:check(name) end
+      return rawget(self, place)
     end,
     __newindex = function(self, name, v)
-      if v ~= nil or not info.fields[name] then v = info:check(name, v) end
-      rawget(self, BEHIND)[name] = v
+      local place = places[name]
+      if v ~= nil or not place then v = info:check(name, v) end
+      rawset(self, place, v)
     end,
     __tostring = function(self)
       local parts = {}
       for _, field in ipairs(info.list) do
-        local v = rawget(self, BEHIND)[field.name]
+        local v = rawget(self, places[field.name])
         if v ~= nil then
           parts[#parts + 1] = field.name .. "=" .. (field.secret and "***" or tostring(v))
         end
@@ -61,24 +62,17 @@ end
 
 local function make_key(handle, fields)
   check_fields(fields, "a key is made from a table of fields, not from a %s")
-  local behind = handle.key.take(fields, handle.index)
-  local key = setmetatable({ [BEHIND] = behind }, handle.key_mt)
+  local key = handle.key.key(fields, handle.index, handle.key_mt)
   return key
-end
-
-local function handle_of(key, operation)
-  local behind = type(key) == "table" and rawget(key, BEHIND)
-  local handle = type(behind) == "table" and handles[behind[HANDLE]]
-  if not handle then
-    raise(("%s: expected a key, found a %s"):format(operation, type(key)))
-  end
-  return handle, behind
 end
 
 -- Writes the key for the host; gives its handle and size.
 local function encode(key, operation)
-  local handle, behind = handle_of(key, operation)
-  local size = handle.key.write(behind)
+  local handle = type(key) == "table" and handles[rawget(key, P_HANDLE)]
+  if not handle then
+    raise(("%s: expected a key, found a %s"):format(operation, type(key)))
+  end
+  local size = handle.key.write(key)
   return handle, size
 end
 
@@ -88,6 +82,8 @@ local function make_handle(storage, entity, name)
   local index = api.handle(engine, storage, entity)
   if index < 0 then rows.host_failed() end
   local handle = { index = index, name = name, key = rows.type(api.key_type(engine, index)) }
+  local value = api.own_type(engine, index)
+  handle.value = value ~= nil and rows.type(value) or nil
   handle.key_mt = key_metatable(handle)
   handles[index] = handle
   local front = setmetatable({}, {
@@ -220,9 +216,8 @@ local function nothing() return nil end
 local iterator_mt = {
   __metatable = false,
   __call = function(self)
-    local behind = rawget(self, BEHIND)
-    if run.base ~= behind[RUN] then rows.stale "iterator" end
-    local found = api.next(engine, behind[HANDLE], behind[BASE])
+    if run.base ~= rawget(self, P_RUN) then rows.stale "iterator" end
+    local found = api.next(engine, rawget(self, P_OF), rawget(self, P_CURSOR))
     if found < 0 then rows.host_failed() end
     if found == 0 then return nil end
     local key, row = rows.any(run.count - 2), rows.any(run.count - 1)
@@ -244,57 +239,35 @@ function M.read(key, opts)
   local index = handle.index
   local cursor = api.read(engine, index, size, reverse, limit)
   if cursor < 0 then rows.host_failed() end
-  local behind = { [HANDLE] = index, [BASE] = cursor, [RUN] = run.base }
-  local iterator = setmetatable({ [BEHIND] = behind }, iterator_mt)
+  local iterator = setmetatable({ [P_OF] = index, [P_CURSOR] = cursor, [P_RUN] = run.base },
+    iterator_mt)
   return iterator
 end
 
 -- Intents ----------------------------------------------------------------------------
 
-local function builder_metatable(info)
-  return {
-    __metatable = false,
-    __index = function(self, name)
-      local behind = rawget(self, BEHIND)
-      if behind[RUN] ~= run.base then rows.stale() end
-      if not info.fields[name] then info:check(name) end
-      local v = behind[name]
-      if v == nil and behind[BASE] then return behind[BASE][name] end
-      return v
-    end,
-    __newindex = function(self, name, v)
-      local behind = rawget(self, BEHIND)
-      if behind[RUN] ~= run.base then rows.stale() end
-      if v ~= nil or not info.fields[name] then v = info:check(name, v) end
-      behind[name] = v
-    end,
-    __tostring = function() return "intent of " .. info.name end,
-  }
+-- What the storage writes; of sys.Result it is the extension that says so.
+local function value_of(handle)
+  if handle.value then return handle.value end
+  local stype = api.value_type(engine, handle.index)
+  if stype == nil then return nil end
+  local info = rows.type(stype)
+  return info
 end
 
--- Registers the intent; its values are written by `finish`. They are checked first,
--- so that one that is refused leaves nothing behind.
+-- Registers the intent; gives its front, and its index.
 local function intend(key, operation, base, fields)
   local slot = base and rows.slot_index(base) or -1
-  local handle = handle_of(key, operation)
-  local stype = api.value_type(engine, handle.index)
-  local info = stype ~= nil and rows.type(stype)
-  local behind
-  if info then
-    check_fields(fields, "expected a table of fields, found a %s")
-    behind = info.take(fields, nil, base, run.base)
-    if not base and info.fields["sys.ID"] and not behind["sys.ID"] then
-      behind["sys.ID"] = api.raw_id(engine)
-    end
+  local handle, size = encode(key, operation)
+  local info = value_of(handle)
+  if not info then
+    api.intent(engine, handle.index, size, slot)
+    rows.host_failed()
   end
-  local _, size = encode(key, operation)
-  local intent = api.intent(engine, handle.index, size, slot)
-  if intent < 0 then rows.host_failed() end
-  if not info.builder_mt then info.builder_mt = builder_metatable(info) end
-  local front = setmetatable({ [BEHIND] = behind }, info.builder_mt)
-  count = intent + 1
-  types[count], behinds[count], fronts[count] = info, behind, front
-  return front
+  check_fields(fields, "expected a table of fields, found a %s")
+  local index = info.intend(fields, handle.index, size, slot)
+  local front = info.front(index)
+  return front, index
 end
 
 --- Asks for a new row; set its fields on what this gives, or pass them.
@@ -305,7 +278,7 @@ end
 
 --- Asks for a change of `row`, which was read with this key in this run.
 function M.update(key, row, fields)
-  if type(row) ~= "table" or type(rawget(row, BEHIND)) ~= "number" then
+  if type(row) ~= "table" or not rawget(row, P_ROW) then
     raise(("update: expected the row that was read, found a %s"):format(type(row)))
   end
   local front = intend(key, "update", row, fields)
@@ -318,7 +291,8 @@ function M.find_intent(key)
   local found = api.find(engine, handle.index, size)
   if found < 0 then rows.host_failed() end
   if found == 0 then return nil end
-  return fronts[found] or nil
+  local front = value_of(handle).front(found - 1)
+  return front
 end
 
 -- Short forms -------------------------------------------------------------------------
@@ -346,40 +320,15 @@ function M.log(level, message)
       :format(tostring(level)))
   end
   if type(message) ~= "string" then message = tostring(message) end
-  intend(M.storage "sys.Logger" { LogLevel = number }, "new", nil, { Message = message })
-  -- Written at once: a line of the log stays when the run fails.
-  local info = types[count]
-  types[count], fronts[count] = false, false
-  if api.fill(engine, count - 1, info.write(behinds[count])) < 0 then rows.host_failed() end
+  local _, index = intend(M.storage "sys.Logger" { LogLevel = number }, "new", nil,
+    { Message = message })
+  -- Done at once: a line of the log stays when the run fails.
+  if api.fill(engine, index) < 0 then rows.host_failed() end
 end
 
 -- For the engine --------------------------------------------------------------------------
 
 local engine_side = { api = M }
-
-local function finish_one(i)
-  local info = types[i]
-  if info then
-    local size = info.write(behinds[i])
-    if api.fill(engine, i - 1, size) < 0 then rows.host_failed() end
-  end
-end
-
---- Writes the values of all intents.
-function engine_side.finish()
-  for i = 1, count do finish_one(i) end
-end
--- The loop is short and its rows are of all types: only what is in it is compiled.
-jit.off(engine_side.finish)
-
--- As many may be kept until others take their places.
-local KEPT = 32
-
---- Forgets the intents of the last run.
-function engine_side.begin()
-  if count > KEPT then types, behinds, fronts = {}, {}, {} end
-  count = 0
-end
 
 function engine_side.open(host_run, host_api, host_engine, raiser)
   run, api, engine, raise = host_run, host_api, host_engine, raiser

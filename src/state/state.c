@@ -382,11 +382,15 @@ is_result(const stator_handle *h)
 }
 
 const stator_type *
+stator__handle_value_type(const stator_handle *h)
+{
+	return is_result(h) ? NULL : h->use.value;
+}
+
+const stator_type *
 stator__state_value_type(const stator_state *st, const stator_handle *h)
 {
-	if (is_result(h))
-		return st->ext->result;
-	return h->use.value;
+	return is_result(h) ? st->ext->result : h->use.value;
 }
 
 static stator_row

@@ -123,7 +123,9 @@ int stator__state_fill(stator_state *st, uint32_t intent,
 int stator__state_find(stator_state *st, const stator_handle *h,
 		       const stator_row *key, uint32_t *out,
 		       stator_error *err);
-/* The type of value rows of a handle in this run. */
+/* The type of value rows of a handle; NULL when it depends on the extension,
+ * and in this run. */
+const stator_type *stator__handle_value_type(const stator_handle *h);
 const stator_type *stator__state_value_type(const stator_state *st,
 					    const stator_handle *h);
 /* "sys.View restaurant.Sales {Year=2026}", for messages. */

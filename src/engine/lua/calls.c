@@ -20,6 +20,7 @@ out_of_memory(lua_engine *e, size_t more)
 {
 	uint64_t limit = e->env->limits.memory;
 	uint64_t used = e->run.cap * sizeof(stator_row) + e->run.out_cap +
+			e->run.intent_cap * sizeof(lua_intent) +
 			e->batch_cap * sizeof(batch_key) +
 			e->cursor_cap * sizeof(open_cursor) + more;
 	stator_error err;
@@ -95,22 +96,25 @@ stator__lua_calls_reset(lua_engine *e)
 {
 	lua_run *r = &e->run;
 
-	r->base += r->count;
-	r->count = 0;
+	r->base += r->count > r->intent_count ? r->count : r->intent_count;
+	r->count = r->intent_count = 0;
 	e->batch_count = e->cursor_count = 0;
 	if (STATOR_LIKELY(r->cap <= KEPT_ITEMS && r->out_cap <= KEPT_OUT &&
+			  r->intent_cap <= KEPT_ITEMS &&
 			  e->batch_cap <= KEPT_ITEMS &&
 			  e->cursor_cap <= KEPT_ITEMS))
 		return;
 	free(r->slots);
+	free(r->intents);
 	free(r->out);
 	free(e->batch);
 	free(e->cursors);
 	r->slots = NULL;
+	r->intents = NULL;
 	r->out = NULL;
 	e->batch = NULL;
 	e->cursors = NULL;
-	r->cap = r->out_cap = 0;
+	r->cap = r->intent_cap = r->out_cap = 0;
 	e->batch_cap = e->cursor_cap = 0;
 	stator__lua_calls_open(e);
 }
@@ -157,6 +161,12 @@ static const stator_type *
 api_key_type(lua_engine *e, uint32_t handle)
 {
 	return handle_at(e, handle)->use.key;
+}
+
+static const stator_type *
+api_own_type(lua_engine *e, uint32_t handle)
+{
+	return stator__handle_value_type(handle_at(e, handle));
 }
 
 static const stator_type *
@@ -294,6 +304,24 @@ api_next(lua_engine *e, uint32_t handle, uint32_t number)
 	return 1;
 }
 
+static void
+add_intent(lua_engine *e, const stator_type *type, double base)
+{
+	lua_run *r = &e->run;
+	stator_builder b;
+
+	if (r->intent_count == r->intent_cap) {
+		size_t cap = r->intent_cap;
+
+		r->intents = stator__grow(r->intents, &cap,
+					  sizeof(*r->intents));
+		r->intent_cap = (uint32_t)cap;
+	}
+	stator__build(&b, &e->state->arena, type);
+	r->intents[r->intent_count++] =
+		(lua_intent){b.data, b.size, b.cap, type, base, 0};
+}
+
 static int32_t
 api_intent(lua_engine *e, uint32_t handle, uint32_t size, double base)
 {
@@ -319,23 +347,109 @@ api_intent(lua_engine *e, uint32_t handle, uint32_t size, double base)
 	if (stator__state_intent(e->state, handle_at(e, handle), &key, old,
 				 &index, &err))
 		return failed(e, &err);
+	add_intent(e, stator__state_value_type(e->state, handle_at(e, handle)),
+		   base);
 	return (int32_t)index;
 }
 
-static int32_t
-api_fill(lua_engine *e, uint32_t intent, uint32_t size)
+/* The intent's row without gaps. */
+static void
+close_gaps(lua_engine *e, lua_intent *it)
 {
-	stator_row value;
+	stator_row row = {it->data, it->size, 0, it->type};
+
+	if (it->gaps == 0)
+		return;
+	row = stator__row_merge(&e->state->arena, &row, &row);
+	it->data = (uint8_t *)(uintptr_t)row.data;
+	it->size = it->cap = row.size;
+	it->gaps = 0;
+}
+
+/* Where a text of this size is to go; what was there before leaves a gap. */
+static uint32_t
+text_place(lua_engine *e, lua_intent *it, const stator_field *f, uint32_t size)
+{
+	uint8_t *slot = it->data + f->at;
+	uint32_t had = 0;
+
+	if (it->data[f->null_at] & f->present)
+		had = stator__u32(slot + 4);
+	if (had && had >= size) {
+		it->gaps += had - size;
+		return stator__u32(slot);
+	}
+	it->gaps += had;
+	it->data[f->null_at] &= (uint8_t)~f->present;
+	if (size > it->cap - it->size) {
+		uint64_t cap = ((uint64_t)it->size + size) * 2;
+		uint8_t *data;
+
+		close_gaps(e, it);
+		data = stator__arena_alloc(&e->state->arena, cap);
+		memcpy(data, it->data, it->size);
+		it->data = data;
+		it->cap = (uint32_t)cap;
+	}
+	it->size += size;
+	return it->size - size;
+}
+
+static int32_t
+api_put_text(lua_engine *e, uint32_t intent, uint32_t field, const char *text,
+	     uint32_t size)
+{
+	const stator_field *f;
+	lua_intent *it;
+	uint32_t at;
+
+	if (no_run(e) || out_of_memory(e, 2 * (size_t)size) ||
+	    intent >= e->run.intent_count)
+		return -1;
+	it = &e->run.intents[intent];
+	if (it->type == NULL)
+		return 0;
+	f = &it->type->fields[field];
+	at = text_place(e, it, f, size);
+	memcpy(it->data + at, text, size);
+	stator__u32_put(it->data + f->at, at);
+	stator__u32_put(it->data + f->at + 4, size);
+	it->data[f->null_at] |= f->present;
+	return 0;
+}
+
+static int
+fill_one(lua_engine *e, uint32_t intent, stator_error *err)
+{
+	lua_intent *it = &e->run.intents[intent];
+	stator_row row;
+
+	if (it->type == NULL)
+		return STATOR_OK;
+	close_gaps(e, it);
+	row = (stator_row){it->data, it->size, 0, it->type};
+	it->type = NULL;
+	return stator__state_fill(e->state, intent, &row, err);
+}
+
+static int32_t
+api_fill(lua_engine *e, uint32_t intent)
+{
 	stator_error err;
 
-	if (no_run(e) || intent >= e->state->wish_count)
+	if (no_run(e) || intent >= e->run.intent_count)
 		return -1;
-	value = out_row(e, size,
-			stator__state_value_type(
-				e->state, e->state->wishes[intent].handle));
-	if (stator__state_fill(e->state, intent, &value, &err))
-		return failed(e, &err);
-	return 0;
+	return fill_one(e, intent, &err) ? failed(e, &err) : 0;
+}
+
+int
+stator__lua_fill(lua_engine *e, stator_error *err)
+{
+	int code = STATOR_OK;
+
+	for (uint32_t i = 0; i < e->run.intent_count && !code; i++)
+		code = fill_one(e, i, err);
+	return code;
 }
 
 static int32_t
@@ -457,6 +571,8 @@ HOST_CALL(int32_t, handle,
 	  entity)
 HOST_CALL(const stator_type *, key_type, (lua_engine *e, uint32_t handle), e,
 	  handle)
+HOST_CALL(const stator_type *, own_type, (lua_engine *e, uint32_t handle), e,
+	  handle)
 HOST_CALL(const stator_type *, value_type, (lua_engine *e, uint32_t handle), e,
 	  handle)
 HOST_CALL(int32_t, get, (lua_engine *e, uint32_t handle, uint32_t size), e,
@@ -473,8 +589,11 @@ HOST_CALL(int32_t, next, (lua_engine *e, uint32_t handle, uint32_t cursor), e,
 HOST_CALL(int32_t, intent,
 	  (lua_engine *e, uint32_t handle, uint32_t size, double base), e,
 	  handle, size, base)
-HOST_CALL(int32_t, fill, (lua_engine *e, uint32_t intent, uint32_t size), e,
-	  intent, size)
+HOST_CALL(int32_t, put_text,
+	  (lua_engine *e, uint32_t intent, uint32_t field, const char *text,
+	   uint32_t size),
+	  e, intent, field, text, size)
+HOST_CALL(int32_t, fill, (lua_engine *e, uint32_t intent), e, intent)
 HOST_CALL(int32_t, find, (lua_engine *e, uint32_t handle, uint32_t size), e,
 	  handle, size)
 HOST_CALL(double, raw_id, (lua_engine *e), e)
@@ -501,6 +620,7 @@ host_is_up(lua_engine *e)
 const lua_api stator__lua_api = {
 	.handle = host_handle,
 	.key_type = host_key_type,
+	.own_type = host_own_type,
 	.value_type = host_value_type,
 	.get = host_get,
 	.batch_add = host_batch_add,
@@ -508,6 +628,7 @@ const lua_api stator__lua_api = {
 	.read = host_read,
 	.next = host_next,
 	.intent = host_intent,
+	.put_text = host_put_text,
 	.fill = host_fill,
 	.find = host_find,
 	.raw_id = host_raw_id,

@@ -11,6 +11,7 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "base/embed.h"
 #include "engine/lua/advice.h"
@@ -140,6 +141,20 @@ push_limits(lua_State *L, const stator_limits *limits)
 	lua_setfield(L, -2, "coroutines");
 }
 
+/* Nobody can guess it. */
+static void
+push_private(lua_State *L)
+{
+	uint64_t bytes[2];
+	char text[40];
+
+	if (getrandom(bytes, sizeof(bytes), 0) < 0)
+		bytes[0] = (uint64_t)stator__monotonic_ns();
+	snprintf(text, sizeof(text), "%016llx%016llx ",
+		 (unsigned long long)bytes[0], (unsigned long long)bytes[1]);
+	lua_pushstring(L, text);
+}
+
 /* Runs in lua_pcall: makes the environment and loads the package. */
 static int
 boot(lua_State *L)
@@ -165,7 +180,8 @@ boot(lua_State *L)
 	push_limits(L, &e->env->limits);
 	lua_pushboolean(L, e->preempt.fuel);
 	lua_pushboolean(L, e->env->reset == STATOR_RESET_IMAGE);
-	lua_call(L, 10, 3);
+	push_private(L);
+	lua_call(L, 11, 3);
 	return 3;
 }
 
@@ -347,6 +363,7 @@ finit(stator_engine *engine)
 	stator__arena_free(&e->place_arena);
 	free(e->places);
 	free(e->run.slots);
+	free(e->run.intents);
 	free(e->run.out);
 	free(e->batch);
 	free(e->cursors);
@@ -503,6 +520,19 @@ failed_run(lua_engine *e, const stator_ext *ext, stator_error *err, int code)
 	return code;
 }
 
+/* What an extension has left out is said of its function. */
+static int
+fill(lua_engine *e, const stator_ext *ext, stator_error *err)
+{
+	int code = stator__lua_fill(e, err);
+	char said[sizeof(err->msg)];
+
+	if (STATOR_LIKELY(code == STATOR_OK))
+		return code;
+	memcpy(said, err->msg, sizeof(said));
+	return stator__fail(err, code, "%s%s", e->places[ext->index], said);
+}
+
 static int
 run(stator_engine *engine, const stator_ext *ext, stator_state *st,
     stator_error *err)
@@ -516,6 +546,8 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *st,
 	e->left = false;
 	hand_in(e, ext, st);
 	code = stator__lua_guarded(e, enter_run, &call, run_limit(&e->env->limits, ext));
+	if (code == STATOR_OK)
+		code = fill(e, ext, err);
 	if (STATOR_UNLIKELY(code || st->breach))
 		code = failed_run(e, ext, err, code);
 	e->state = NULL;

@@ -67,6 +67,8 @@ extern const lua_api stator__lua_api;
 void stator__lua_calls_open(lua_engine *e);
 /* A run is over. */
 void stator__lua_calls_reset(lua_engine *e);
+/* All intents are whole: OK, or why one of them cannot be. */
+int stator__lua_fill(lua_engine *e, stator_error *err);
 /* Gives Lua one more row. */
 void stator__lua_add_slot(lua_engine *e, const stator_row *row);
 

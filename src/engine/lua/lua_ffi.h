@@ -11,6 +11,16 @@
 #include "stator_plugin.h"
 
 /* <ffi> */
+/* An intent of the run, which Lua changes in place, but for its texts. */
+typedef struct lua_intent {
+	uint8_t *data; /* the row so far */
+	uint32_t size;
+	uint32_t cap;
+	const stator_type *type; /* NULL: it is done */
+	double base; /* the slot of the row that it changes, or -1 */
+	uint32_t gaps; /* bytes of texts that were replaced */
+} lua_intent;
+
 /*
  * Rows that the run has been given, by number. The first has the number
  * `base`, which moves past all of them when the run is over: so a number that
@@ -21,6 +31,9 @@ typedef struct lua_run {
 	uint32_t count;
 	uint32_t cap;
 	stator_row *slots;
+	lua_intent *intents; /* numbered likewise, from `base` on */
+	uint32_t intent_count;
+	uint32_t intent_cap;
 	uint8_t *out;	  /* where Lua writes a row */
 	uint32_t out_cap; /* bytes there */
 	double now; /* of the run, in ms since 1970; 0: none is on */
@@ -36,7 +49,9 @@ typedef struct lua_api {
 	int32_t (*handle)(lua_engine *e, const char *storage,
 			  const char *entity);
 	const stator_type *(*key_type)(lua_engine *e, uint32_t handle);
-	/* NULL: not in this run. */
+	/* What is written through the handle; NULL: the extension says. */
+	const stator_type *(*own_type)(lua_engine *e, uint32_t handle);
+	/* The same for the extension that runs; NULL: nothing. */
 	const stator_type *(*value_type)(lua_engine *e, uint32_t handle);
 	/* 1 and one more slot, or 0. */
 	int32_t (*get)(lua_engine *e, uint32_t handle, uint32_t size);
@@ -52,7 +67,11 @@ typedef struct lua_api {
 	/* The index of the intent; `base` is a slot, or -1 for a new one. */
 	int32_t (*intent)(lua_engine *e, uint32_t handle, uint32_t size,
 			  double base);
-	int32_t (*fill)(lua_engine *e, uint32_t intent, uint32_t size);
+	/* Sets a text of an intent. */
+	int32_t (*put_text)(lua_engine *e, uint32_t intent, uint32_t field,
+			    const char *text, uint32_t size);
+	/* The intent is whole; others are when the run is over. */
+	int32_t (*fill)(lua_engine *e, uint32_t intent);
 	int32_t (*find)(lua_engine *e, uint32_t handle, uint32_t size);
 	/* The next free raw ID. */
 	double (*raw_id)(lua_engine *e);
