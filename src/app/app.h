@@ -77,6 +77,7 @@ typedef struct stator_version {
 	stator_descriptor descriptor;
 	stator_def *def;
 	stator_registry *registry;
+	const stator_binding *record; /* sys.Record */
 	stator_package_files *files; /* by package of the definition */
 	const stator_load_opts *opts; /* borrowed */
 } stator_version;

@@ -517,6 +517,7 @@ build(loading *l, const char *image)
 					    l->problems);
 	if (v->registry == NULL)
 		return;
+	v->record = stator__registry_find(v->registry, "sys.Record");
 	check_isolation(l, image);
 	if (l->problems->count == before)
 		try_engines(v, l->problems);

@@ -86,9 +86,26 @@ typedef struct stator_buf {
 	size_t cap;
 } stator_buf;
 
+uint8_t *stator__buf_enlarge(stator_buf *buf, size_t size);
+
 /* Room for `size` more bytes at the end; returns where they go. */
-uint8_t *stator__buf_reserve(stator_buf *buf, size_t size);
-void stator__buf_put(stator_buf *buf, const void *data, size_t size);
+static inline uint8_t *
+stator__buf_reserve(stator_buf *buf, size_t size)
+{
+	if (STATOR_UNLIKELY(buf->cap - buf->size < size))
+		return stator__buf_enlarge(buf, size);
+	return buf->data + buf->size;
+}
+
+static inline void
+stator__buf_put(stator_buf *buf, const void *data, size_t size)
+{
+	if (size == 0)
+		return;
+	memcpy(stator__buf_reserve(buf, size), data, size);
+	buf->size += size;
+}
+
 void stator__buf_str(stator_buf *buf, const char *s);
 void stator__buf_format(stator_buf *buf, const char *format, ...)
 	STATOR_PRINTF(2, 3);
@@ -128,8 +145,19 @@ stator__cslice(const char *s)
 	return stator__slice(s, strlen(s));
 }
 
-bool stator__slice_eq(stator_slice a, stator_slice b);
-bool stator__slice_is(stator_slice a, const char *s);
+static inline bool
+stator__slice_eq(stator_slice a, stator_slice b)
+{
+	return a.size == b.size &&
+	       (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static inline bool
+stator__slice_is(stator_slice a, const char *s)
+{
+	return stator__slice_eq(a, (stator_slice){s, strlen(s)});
+}
+
 /* memcmp order; a prefix comes first. */
 int stator__slice_cmp(stator_slice a, stator_slice b);
 

@@ -284,11 +284,34 @@ integral_double(const char *text, int64_t *out)
 	return true;
 }
 
+/* Up to 18 digits, which always fit. */
+static bool
+short_int(stator_slice text, int64_t *out)
+{
+	const char *p = text.data, *end = p + text.size;
+	bool negative = *p == '-';
+	int64_t v = 0;
+
+	p += negative;
+	if (end - p > 18)
+		return false;
+	for (; p < end; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		v = v * 10 + (*p - '0');
+	}
+	*out = negative ? -v : v;
+	return true;
+}
+
 bool
 stator__json_int(const stator_json *number, int64_t *out)
 {
 	const char *text = number->text.data;
 	char *end;
+
+	if (STATOR_LIKELY(short_int(number->text, out)))
+		return true;
 
 	errno = 0;
 	*out = strtoll(text, &end, 10);
@@ -404,9 +427,15 @@ quote(stator_buf *buf, const char *s, size_t size)
 void
 stator__json_name(stator_json_out *out, const char *name)
 {
+	size_t size = strlen(name);
+	uint8_t *p;
+
 	separate(out);
-	quote(out->buf, name, strlen(name));
-	stator__buf_put(out->buf, ":", 1);
+	p = stator__buf_reserve(out->buf, size + 3);
+	p[0] = '"';
+	memcpy(p + 1, name, size);
+	memcpy(p + 1 + size, "\":", 2);
+	out->buf->size += size + 3;
 	out->comma = false;
 }
 

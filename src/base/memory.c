@@ -201,26 +201,15 @@ stator__arena_free(stator_arena *arena)
 }
 
 uint8_t *
-stator__buf_reserve(stator_buf *buf, size_t size)
+stator__buf_enlarge(stator_buf *buf, size_t size)
 {
 	size_t cap = buf->cap ? buf->cap : 256;
 
-	if (buf->cap - buf->size >= size)
-		return buf->data + buf->size;
 	while (cap - buf->size < size)
 		cap *= 2;
 	buf->data = stator__realloc(buf->data, cap);
 	buf->cap = cap;
 	return buf->data + buf->size;
-}
-
-void
-stator__buf_put(stator_buf *buf, const void *data, size_t size)
-{
-	if (size == 0)
-		return;
-	memcpy(stator__buf_reserve(buf, size), data, size);
-	buf->size += size;
 }
 
 void

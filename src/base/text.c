@@ -5,19 +5,6 @@
 
 #include "base/base.h"
 
-bool
-stator__slice_eq(stator_slice a, stator_slice b)
-{
-	return a.size == b.size &&
-	       (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
-bool
-stator__slice_is(stator_slice a, const char *s)
-{
-	return stator__slice_eq(a, stator__cslice(s));
-}
-
 int
 stator__slice_cmp(stator_slice a, stator_slice b)
 {

@@ -11,6 +11,23 @@
 #include "storage/storage.h"
 
 enum { RAW_ID_MOST = 65535 };
+/* Room that is kept from command to command. */
+enum { KEPT = 1024 };
+
+void
+stator__changes_begin(stator_changes *ch, stator_worker *worker, int64_t wsid)
+{
+	*ch = (stator_changes){.worker = worker,
+			       .wsid = wsid,
+			       .cuds = ch->cuds,
+			       .cud_cap = ch->cud_cap,
+			       .ids = ch->ids,
+			       .id_cap = ch->id_cap};
+	if (STATOR_LIKELY(ch->cud_cap <= KEPT && ch->id_cap <= KEPT))
+		return;
+	stator__changes_free(ch);
+	stator__changes_begin(ch, worker, wsid);
+}
 
 void
 stator__changes_free(stator_changes *ch)
@@ -67,7 +84,7 @@ load_record(const stator_changes *ch, int64_t id, stator_row *row,
 	stator_slice bytes;
 	int code;
 
-	io->space = stator__hash("sys", 3);
+	io->space = ch->worker->version->record->space;
 	code = stator__store_api.get(&io->run, ch->wsid,
 				     stator__record_key(key, ch->wsid, id),
 				     &bytes, err);
@@ -271,10 +288,7 @@ with_id(const stator_changes *ch, const stator_row *row, int64_t id)
 {
 	stator_builder b;
 
-	stator__build(&b, arena_of(ch), row->type);
-	for (uint32_t i = 0; i < row->type->field_count; i++)
-		if (i != STATOR_SYS_ID)
-			stator__build_copy(&b, i, row);
+	stator__build_from(&b, arena_of(ch), row);
 	stator__build_int(&b, STATOR_SYS_ID, id, NULL);
 	return stator__build_done(&b);
 }
@@ -632,9 +646,7 @@ make_stored(stator_changes *ch, stator_cud *cud, stator_error *err)
 		cud->stored = stator__row_merge(arena_of(ch), &old, &cud->row);
 	}
 	/* The event's copy says whether it is new. */
-	stator__build(&b, arena_of(ch), cud->row.type);
-	for (uint32_t i = 0; i < cud->row.type->field_count; i++)
-		stator__build_copy(&b, i, &cud->row);
+	stator__build_from(&b, arena_of(ch), &cud->row);
 	stator__build_int(&b, STATOR_SYS_IS_NEW, cud->is_new, NULL);
 	cud->row = stator__build_done(&b);
 	return check_row(&cud->stored, &cud->path, err);

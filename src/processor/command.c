@@ -17,7 +17,7 @@ typedef struct command {
 	stator_request *r;
 	const stator_ext *ext;
 	stator_state *state;
-	stator_changes changes;
+	stator_changes *changes;
 	int64_t plog_offset, wlog_offset;
 	stator_row event;
 	bool logged; /* sys.Logger has been applied */
@@ -44,10 +44,10 @@ read_arguments(command *cmd, stator_error *err)
 	int64_t cuds = stator__raw_id_most(cmd->r->cuds);
 	int code;
 
-	cmd->changes.next_raw_id = (args > cuds ? args : cuds) + 1;
+	cmd->changes->next_raw_id = (args > cuds ? args : cuds) + 1;
 	code = stator__argument_read(cmd->c->worker, cmd->ext, "args",
 				     cmd->ext->arg, cmd->r->args,
-				     &cmd->changes.next_raw_id, &io->argument,
+				     &cmd->changes->next_raw_id, &io->argument,
 				     err);
 	if (code == STATOR_OK)
 		code = stator__argument_read(cmd->c->worker, cmd->ext,
@@ -55,11 +55,11 @@ read_arguments(command *cmd, stator_error *err)
 					     cmd->r->unlogged, NULL,
 					     &io->unlogged, err);
 	if (code == STATOR_OK)
-		code = stator__changes_from_json(&cmd->changes, cmd->r->cuds,
+		code = stator__changes_from_json(cmd->changes, cmd->r->cuds,
 						 err);
 	if (code == STATOR_OK)
-		code = stator__changes_open(&cmd->changes, arguments, 2, err);
-	cmd->state->next_raw_id = cmd->changes.next_raw_id;
+		code = stator__changes_open(cmd->changes, arguments, 2, err);
+	cmd->state->next_raw_id = cmd->changes->next_raw_id;
 	return code;
 }
 
@@ -85,20 +85,15 @@ read_sequences(command *cmd, stator_error *err)
 	stator_slice bytes;
 	int code;
 
-	cmd->plog_offset = 1;
-	code = stator__number_get(view, arena,
-				  stator__meta_key(arena, STATOR_META_PLOG),
-				  &cmd->plog_offset, err);
-	if (code < 0)
-		return code;
+	cmd->plog_offset = cmd->c->plog_next;
 	cmd->wlog_offset = 1;
-	cmd->changes.next_id = FIRST_RECORD_ID;
+	cmd->changes->next_id = FIRST_RECORD_ID;
 	code = stator__view_get(view, arena, sequence_key(cmd), &bytes, err);
 	if (code == STATOR_OK && bytes.size == 16) {
 		const uint8_t *p = bytes.data;
 
 		cmd->wlog_offset = (int64_t)stator__be64(p);
-		cmd->changes.next_id = (int64_t)stator__be64(p + 8);
+		cmd->changes->next_id = (int64_t)stator__be64(p + 8);
 	}
 	return code < 0 ? code : STATOR_OK;
 }
@@ -109,11 +104,8 @@ write_sequences(command *cmd)
 	stator_map *map = cmd->c->map;
 	uint8_t bytes[16];
 
-	stator__number_put(map,
-			   stator__meta_key(arena_of(cmd), STATOR_META_PLOG),
-			   cmd->plog_offset + 1);
 	stator__be64_put(bytes, (uint64_t)cmd->wlog_offset + 1);
-	stator__be64_put(bytes + 8, (uint64_t)cmd->changes.next_id);
+	stator__be64_put(bytes + 8, (uint64_t)cmd->changes->next_id);
 	stator__map_write(map, sequence_key(cmd),
 			  stator__slice(bytes, sizeof(bytes)),
 			  STATOR_CHANGE_PUT);
@@ -163,7 +155,7 @@ static int
 build_event(command *cmd, stator_error *err)
 {
 	stator_io *io = &cmd->state->io;
-	size_t count = cmd->changes.cud_count;
+	size_t count = cmd->changes->cud_count;
 	stator_row *cuds = stator__arena_alloc(arena_of(cmd),
 					       (count + 1) * sizeof(*cuds));
 	const char *name = cmd->ext->name;
@@ -171,13 +163,13 @@ build_event(command *cmd, stator_error *err)
 	int code = STATOR_OK;
 
 	for (size_t i = 0; i < count; i++)
-		cuds[i] = cmd->changes.cuds[i].row;
+		cuds[i] = cmd->changes->cuds[i].row;
 	stator__build(&b, arena_of(cmd), def_of(cmd)->event);
 	stator__build_int(&b, STATOR_EVENT_WLOG_OFFSET, cmd->wlog_offset, err);
 	stator__build_int(&b, STATOR_EVENT_WORKSPACE, cmd->r->wsid, err);
 	stator__build_int(&b, STATOR_EVENT_REGISTERED_AT, io->run.now_ms, err);
 	stator__build_int(&b, STATOR_EVENT_OFFSET, cmd->plog_offset, err);
-	stator__build_bytes(&b, STATOR_EVENT_QNAME, stator__cslice(name), err);
+	stator__build_known(&b, STATOR_EVENT_QNAME, stator__cslice(name));
 	if (io->argument.data)
 		code = stator__build_rows(&b, STATOR_EVENT_ARGUMENT,
 					  &io->argument, 1, err);
@@ -238,13 +230,12 @@ write_record(command *cmd, const stator_binding *record, stator_cud *cud,
 static int
 write_records(command *cmd, stator_error *err)
 {
-	const stator_binding *record = stator__registry_find(
-		cmd->c->worker->version->registry, "sys.Record");
+	const stator_binding *record = cmd->c->worker->version->record;
 	int code = STATOR_OK;
 
 	cmd->state->io.writes = cmd->c->map;
-	for (size_t i = 0; i < cmd->changes.cud_count && !code; i++)
-		code = write_record(cmd, record, &cmd->changes.cuds[i], err);
+	for (size_t i = 0; i < cmd->changes->cud_count && !code; i++)
+		code = write_record(cmd, record, &cmd->changes->cuds[i], err);
 	cmd->state->io.writes = NULL;
 	return code;
 }
@@ -270,7 +261,7 @@ run_sync_projectors(command *cmd, stator_error *err)
 static void
 write_new_ids(const command *cmd, stator_json_out *out)
 {
-	const stator_changes *ch = &cmd->changes;
+	const stator_changes *ch = cmd->changes;
 	char name[24];
 
 	if (ch->id_count == 0)
@@ -298,7 +289,7 @@ reply(command *cmd)
 	if (cmd->state->io.on_result && rows->count) {
 		stator_row *last = &rows->items[rows->count - 1];
 
-		stator__changes_resolve(&cmd->changes, last);
+		stator__changes_resolve(cmd->changes, last);
 		stator__json_name(&out, "result");
 		stator__row_to_json(&out, def_of(cmd), last, STATOR_JSON_BARE);
 	}
@@ -323,7 +314,7 @@ execute(command *cmd, stator_error *err)
 	if (code == STATOR_OK)
 		code = apply_intents(cmd, err);
 	if (code == STATOR_OK)
-		code = stator__changes_settle(&cmd->changes, err);
+		code = stator__changes_settle(cmd->changes, err);
 	if (code == STATOR_OK)
 		code = build_event(cmd, err);
 	if (code)
@@ -345,18 +336,21 @@ status_of(const command *cmd, int code)
 void
 stator__command_run(stator_commander *c, stator_request *r)
 {
-	command cmd = {.c = c, .r = r, .state = &c->worker->state};
+	command cmd = {.c = c,
+		       .r = r,
+		       .state = &c->worker->state,
+		       .changes = &c->changes};
 	stator_error err;
 	int code;
 
-	cmd.changes.worker = c->worker;
-	cmd.changes.wsid = r->wsid;
+	stator__changes_begin(cmd.changes, c->worker, r->wsid);
 	cmd.state->io.on_result = NULL;
 	cmd.state->io.status = 0;
 	cmd.state->io.run.wsid = r->wsid;
 	stator__map_mark(c->map);
 	code = execute(&cmd, &err);
 	if (code == STATOR_OK) {
+		c->plog_next++;
 		stator__settle_run(&c->settlements);
 		reply(&cmd);
 	} else {
@@ -367,6 +361,5 @@ stator__command_run(stator_commander *c, stator_request *r)
 		err.code = code;
 		stator__reply_error(r, status_of(&cmd, code), &err);
 	}
-	stator__changes_free(&cmd.changes);
 	stator__worker_end(c->worker);
 }

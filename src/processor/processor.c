@@ -43,6 +43,7 @@ struct stator_processor {
 	stator_group *filled, *on_its_way; /* the latter may be NULL */
 	stator_committer *committer;
 	stator_error failure; /* of the group before; code 0: none */
+	int64_t plog_stored;  /* what the store has, or is about to */
 };
 
 /* Groups ------------------------------------------------------------------------ */
@@ -104,19 +105,35 @@ settle(void *ctx)
 		look_afresh(p);
 }
 
-static int64_t
-last_event(stator_processor *p)
+/* The number of the next event, as the store has it. */
+static int
+read_plog_next(stator_processor *p, stator_error *err)
 {
 	stator_worker *w = p->commander.worker;
 	stator_arena *arena = &w->state.arena;
 	int64_t next = 1;
-	stator_error err;
+	int code = stator__number_get(
+		&w->view, arena, stator__meta_key(arena, STATOR_META_PLOG),
+		&next, err);
 
-	stator__number_get(&w->view, arena,
-			   stator__meta_key(arena, STATOR_META_PLOG), &next,
-			   &err);
 	stator__arena_reset(arena);
-	return next - 1;
+	p->commander.plog_next = p->plog_stored = next;
+	return code < 0 ? code : STATOR_OK;
+}
+
+/* Events of the group are numbered for good with it. */
+static void
+write_plog_next(stator_processor *p)
+{
+	stator_arena *arena = &p->commander.worker->state.arena;
+
+	if (p->commander.plog_next == p->plog_stored)
+		return;
+	stator__number_put(p->filled->map,
+			   stator__meta_key(arena, STATOR_META_PLOG),
+			   p->commander.plog_next);
+	stator__arena_reset(arena);
+	p->plog_stored = p->commander.plog_next;
 }
 
 /* The group before is done; OK when this one may be committed. Else it has
@@ -125,6 +142,7 @@ static int
 close_group(stator_processor *p, stator_error *err)
 {
 	stator_group *g = p->filled;
+	stator_error ignored;
 
 	settle(p);
 	if (p->failure.code) {
@@ -133,10 +151,12 @@ close_group(stator_processor *p, stator_error *err)
 		stator__map_clear(g->map);
 		stator__group_reply(g, p->gauge, err);
 		look_afresh(p);
+		read_plog_next(p, &ignored);
 		return err->code;
 	}
+	write_plog_next(p);
 	g->async = p->crew.async;
-	g->last_event = last_event(p);
+	g->last_event = p->commander.plog_next - 1;
 	return STATOR_OK;
 }
 
@@ -145,6 +165,7 @@ static int
 commit_group(stator_processor *p, stator_error *err)
 {
 	int code = close_group(p, err);
+	stator_error ignored;
 
 	if (code)
 		return code;
@@ -152,6 +173,8 @@ commit_group(stator_processor *p, stator_error *err)
 	if (code == STATOR_OK && stator__map_count(p->filled->map))
 		look_afresh(p);
 	stator__map_clear(p->filled->map);
+	if (code)
+		read_plog_next(p, &ignored);
 	return code;
 }
 
@@ -385,6 +408,7 @@ free_processor(stator_processor *p)
 	for (size_t i = 0; i < STATOR_COUNT(p->groups); i++)
 		stator__map_free(p->groups[i].map);
 	stator__settle_free(&p->commander.settlements);
+	stator__changes_free(&p->commander.changes);
 	free(p->commander.rows.items);
 	pthread_cond_destroy(&p->ordered);
 	pthread_cond_destroy(&p->space);
@@ -413,6 +437,10 @@ prepare(stator_processor *p, const stator_deployment *deployment,
 		return STATOR_IMAGE;
 	}
 	put_to_work(p, &c);
+	if (read_plog_next(p, &err)) {
+		stator__problem(problems, "data", 1, 1, "%s", err.msg);
+		return err.code;
+	}
 	if (stator__async_start(p->crew.async, &err) == STATOR_OK)
 		return STATOR_OK;
 	stator__problem(problems, "data", 1, 1, "%s", err.msg);
@@ -476,7 +504,7 @@ static void
 set_async(stator_processor *p, void *ctx)
 {
 	p->crew.async = ctx;
-	stator__async_wake(p->crew.async, last_event(p));
+	stator__async_wake(p->crew.async, p->commander.plog_next - 1);
 }
 
 void

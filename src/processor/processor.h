@@ -54,6 +54,56 @@ typedef struct stator_rows {
 	size_t count, cap;
 } stator_rows;
 
+/* Records and their IDs --------------------------------------------------------- */
+
+/* A record to be made or changed, of a request or of an intent. */
+typedef struct stator_cud {
+	stator_row row;	   /* for an update: the changed fields, and sys.ID */
+	stator_row stored; /* as it will be kept */
+	bool is_new;
+	stator_path path; /* for messages */
+} stator_cud;
+
+typedef struct stator_raw_id {
+	int64_t raw, id;
+	const stator_type *type;
+} stator_raw_id;
+
+/* What a command writes: collected, then checked as a whole. */
+typedef struct stator_changes {
+	stator_worker *worker;
+	int64_t wsid;
+	stator_cud *cuds;
+	size_t cud_count, cud_cap;
+	stator_raw_id *ids; /* that were given, by their raw IDs */
+	size_t id_count, id_cap;
+	int64_t next_raw_id; /* above all that the request uses */
+	int64_t next_id;     /* of the workspace */
+	size_t opened;	     /* CUDs that are the request's */
+	bool ran;	     /* the extension has seen the IDs that were given */
+} stator_changes;
+
+/* Empty ones, with the room that `ch` has. */
+void stator__changes_begin(stator_changes *ch, stator_worker *worker,
+			   int64_t wsid);
+void stator__changes_free(stator_changes *ch);
+/* The largest raw ID that is written anywhere in a request. */
+int64_t stator__raw_id_most(const stator_json *json);
+/* The CUDs of a request. */
+int stator__changes_from_json(stator_changes *ch, const stator_json *cuds,
+			      stator_error *err);
+/*
+ * Before the run: gives IDs for raw ones in the arguments and the CUDs of the
+ * request, and checks their references.
+ */
+int stator__changes_open(stator_changes *ch, stator_row *const *arguments,
+			 size_t count, stator_error *err);
+/* After the run: adds its record intents, the same for them; then makes the
+ * rows to be stored. */
+int stator__changes_settle(stator_changes *ch, stator_error *err);
+/* Replaces raw IDs in references of a row that is not stored (a result). */
+void stator__changes_resolve(const stator_changes *ch, stator_row *row);
+
 /* Running ---------------------------------------------------------------------- */
 
 /* The thread of a partition, its queue, and what it has in hand. */
@@ -65,7 +115,9 @@ typedef struct stator_commander {
 	stator_worker *projector; /* runs its synchronous projectors */
 	stator_map *map;	  /* writes of the group that is filled */
 	stator_settlements settlements; /* of the command that runs */
+	stator_changes changes;		/* likewise */
 	stator_rows rows;
+	int64_t plog_next; /* the offset of the next event */
 } stator_commander;
 
 /*
@@ -135,53 +187,6 @@ void stator__number_put(stator_map *map, stator_slice key, int64_t value);
 
 /* Puts the rows that sys.Result gets into `rows`. */
 void stator__rows_collect(stator_rows *rows, stator_state *state);
-
-/* Records and their IDs --------------------------------------------------------- */
-
-/* A record to be made or changed, of a request or of an intent. */
-typedef struct stator_cud {
-	stator_row row;	   /* for an update: the changed fields, and sys.ID */
-	stator_row stored; /* as it will be kept */
-	bool is_new;
-	stator_path path; /* for messages */
-} stator_cud;
-
-typedef struct stator_raw_id {
-	int64_t raw, id;
-	const stator_type *type;
-} stator_raw_id;
-
-/* What a command writes: collected, then checked as a whole. */
-typedef struct stator_changes {
-	stator_worker *worker;
-	int64_t wsid;
-	stator_cud *cuds;
-	size_t cud_count, cud_cap;
-	stator_raw_id *ids; /* that were given, by their raw IDs */
-	size_t id_count, id_cap;
-	int64_t next_raw_id; /* above all that the request uses */
-	int64_t next_id;     /* of the workspace */
-	size_t opened;	     /* CUDs that are the request's */
-	bool ran;	     /* the extension has seen the IDs that were given */
-} stator_changes;
-
-void stator__changes_free(stator_changes *ch);
-/* The largest raw ID that is written anywhere in a request. */
-int64_t stator__raw_id_most(const stator_json *json);
-/* The CUDs of a request. */
-int stator__changes_from_json(stator_changes *ch, const stator_json *cuds,
-			      stator_error *err);
-/*
- * Before the run: gives IDs for raw ones in the arguments and the CUDs of the
- * request, and checks their references.
- */
-int stator__changes_open(stator_changes *ch, stator_row *const *arguments,
-			 size_t count, stator_error *err);
-/* After the run: adds its record intents, the same for them; then makes the
- * rows to be stored. */
-int stator__changes_settle(stator_changes *ch, stator_error *err);
-/* Replaces raw IDs in references of a row that is not stored (a result). */
-void stator__changes_resolve(const stator_changes *ch, stator_row *row);
 
 /* Partitions' threads -------------------------------------------------------------- */
 

@@ -7,14 +7,11 @@
 
 #include "schema/schema.h"
 
-static void
+static inline void
 put_ordered(stator_buf *out, uint64_t bits, int width)
 {
-	uint8_t *p = stator__buf_reserve(out, 8);
-	uint8_t bytes[8];
-
-	stator__be64_put(bytes, bits);
-	memcpy(p, bytes + 8 - width, (size_t)width);
+	/* The rest of the eight bytes is written over, or not looked at. */
+	stator__be64_put(stator__buf_reserve(out, 8), bits << (64 - 8 * width));
 	out->size += (size_t)width;
 }
 

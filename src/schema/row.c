@@ -228,6 +228,23 @@ stator__build(stator_builder *b, stator_arena *arena, const stator_type *type)
 	stator__u32_put(b->data + 4, type->fixed);
 }
 
+void
+stator__build_from(stator_builder *b, stator_arena *arena,
+		   const stator_row *row)
+{
+	/* One of an earlier version has no places for later fields. */
+	if (stator__u32(row->data + 4) != row->type->fixed) {
+		stator__build(b, arena, row->type);
+		for (uint32_t i = 0; i < row->type->field_count; i++)
+			stator__build_copy(b, i, row);
+		return;
+	}
+	b->arena = arena;
+	b->type = row->type;
+	b->size = b->cap = row->size;
+	b->data = stator__arena_copy(arena, row->data, row->size);
+}
+
 static uint8_t *
 slot(stator_builder *b, const stator_field *f)
 {
@@ -370,6 +387,12 @@ stator__build_bytes(stator_builder *b, uint32_t field, stator_slice value,
 	return STATOR_OK;
 }
 
+void
+stator__build_known(stator_builder *b, uint32_t field, stator_slice value)
+{
+	put_variable(b, &b->type->fields[field], value.data, value.size);
+}
+
 int
 stator__build_rows(stator_builder *b, uint32_t field, const stator_row *rows,
 		   uint32_t count, stator_error *err)
@@ -475,18 +498,39 @@ stator__build_done(stator_builder *b)
 	return row;
 }
 
+/* Whether `over` can be put into a copy of `base`: texts that are there would
+ * leave gaps. */
+static bool
+fits_into(const stator_row *base, const stator_row *over)
+{
+	if (base->type != over->type)
+		return false;
+	for (uint32_t i = 0; i < over->type->field_count; i++) {
+		const stator_field *f = &over->type->fields[i];
+
+		if (!is_int_kind(f->kind) && !is_float_kind(f->kind) &&
+		    stator__row_at(over, f) && stator__row_at(base, f))
+			return false;
+	}
+	return true;
+}
+
 stator_row
 stator__row_merge(stator_arena *arena, const stator_row *base,
 		  const stator_row *over)
 {
+	bool fits = fits_into(base, over);
 	stator_builder b;
 
-	stator__build(&b, arena, over->type);
+	if (fits)
+		stator__build_from(&b, arena, base);
+	else
+		stator__build(&b, arena, over->type);
 	for (uint32_t i = 0; i < over->type->field_count; i++)
-		stator__build_copy(
-			&b, i,
-			stator__row_at(over, &over->type->fields[i]) ? over
-								     : base);
+		if (stator__row_at(over, &over->type->fields[i]))
+			stator__build_copy(&b, i, over);
+		else if (!fits)
+			stator__build_copy(&b, i, base);
 	return stator__build_done(&b);
 }
 

@@ -147,6 +147,9 @@ typedef struct stator_builder {
 
 void stator__build(stator_builder *b, stator_arena *arena,
 		   const stator_type *type);
+/* Begins with all that a row has. */
+void stator__build_from(stator_builder *b, stator_arena *arena,
+			const stator_row *row);
 /* Refuses what does not fit the field's kind; the message has no path. */
 int stator__build_int(stator_builder *b, uint32_t field, int64_t value,
 		      stator_error *err);
@@ -154,6 +157,9 @@ int stator__build_float(stator_builder *b, uint32_t field, double value,
 			stator_error *err);
 int stator__build_bytes(stator_builder *b, uint32_t field, stator_slice value,
 			stator_error *err);
+/* A text that is known to fit. */
+void stator__build_known(stator_builder *b, uint32_t field,
+			 stator_slice value);
 int stator__build_rows(stator_builder *b, uint32_t field,
 		       const stator_row *rows, uint32_t count,
 		       stator_error *err);

@@ -434,7 +434,7 @@ stator__state_intent(stator_state *st, const stator_handle *h,
 	memset(w, 0, sizeof(*w));
 	w->handle = h;
 	w->key = keep(st, key);
-	w->hash = stator__hash(key->data, key->size);
+	w->hash = stator__hash64(stator__slice(key->data, key->size), 0);
 	w->is_new = base == NULL;
 	if (base)
 		w->base = *base;
@@ -480,7 +480,7 @@ int
 stator__state_find(stator_state *st, const stator_handle *h,
 		   const stator_row *key, uint32_t *out, stator_error *err)
 {
-	uint32_t hash = stator__hash(key->data, key->size);
+	uint64_t hash = stator__hash64(stator__slice(key->data, key->size), 0);
 
 	if (!allowed(st, h, STATOR_INSERT) && !allowed(st, h, STATOR_UPDATE))
 		return refuse(st, h, key, STATOR_INSERT, err);

@@ -62,7 +62,7 @@ typedef struct stator_wish {
 	stator_row value; /* `data` NULL until it is filled */
 	stator_row base;  /* what an update began with */
 	bool is_new;
-	uint32_t hash; /* of the key's bytes */
+	uint64_t hash; /* of the key's bytes */
 } stator_wish;
 
 typedef struct stator_open_cursor {

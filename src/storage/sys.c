@@ -6,11 +6,15 @@
 
 #include "storage/storage.h"
 
-static void
-put_big_endian(uint8_t *out, uint64_t v, int width)
+static inline void
+put_big_endian(uint8_t *out, uint64_t v, size_t width)
 {
-	for (int i = width; i-- > 0; v >>= 8)
-		out[i] = (uint8_t)v;
+	uint8_t bytes[8] = {(uint8_t)(v >> 56), (uint8_t)(v >> 48),
+			    (uint8_t)(v >> 40), (uint8_t)(v >> 32),
+			    (uint8_t)(v >> 24), (uint8_t)(v >> 16),
+			    (uint8_t)(v >> 8),	(uint8_t)v};
+
+	memcpy(out, bytes + sizeof(bytes) - width, width);
 }
 
 int64_t

@@ -357,12 +357,16 @@ static void
 close_gaps(lua_engine *e, lua_intent *it)
 {
 	stator_row row = {it->data, it->size, 0, it->type};
+	stator_builder b;
 
 	if (it->gaps == 0)
 		return;
-	row = stator__row_merge(&e->state->arena, &row, &row);
-	it->data = (uint8_t *)(uintptr_t)row.data;
-	it->size = it->cap = row.size;
+	stator__build(&b, &e->state->arena, it->type);
+	for (uint32_t i = 0; i < it->type->field_count; i++)
+		stator__build_copy(&b, i, &row);
+	it->data = b.data;
+	it->size = b.size;
+	it->cap = b.cap;
 	it->gaps = 0;
 }
 
