@@ -34,20 +34,20 @@ local function position(paths)
   return format("%s:%d: ", info.short_src, info.linedefined)
 end
 
-local function make_raise(paths)
+local function make_raise(run, paths)
   return function(message, code)
     raised_text = position(paths) .. message
     raised_code = code or EXTENSION_FAILED
     -- A limit ends the run, whoever catches this: its line is kept.
     if is_limit(raised_code) and not breach_text then
-      breach_code, breach_text = raised_code, raised_text
+      breach_code, breach_text, run.breached = raised_code, raised_text, 1
     end
     error(raised_text, 0)
   end
 end
 
 -- What the sandbox needs to keep its limits.
-local function make_limits(limits, raise)
+local function make_limits(run, limits, raise)
   function limits.exceeded(name, what)
     raise(format("limit of %d %s exceeded", limits[name], what), CODES[name])
   end
@@ -58,7 +58,7 @@ local function make_limits(limits, raise)
     if not at or at > 300 then return end
     local place = sub(message, 1, at - 1)
     if place ~= "" and not find(place, ":%d+: $") then return end
-    breach_code = CODES.nesting
+    breach_code, run.breached = CODES.nesting, 1
     breach_text = place .. "the limit of the Lua stack is exceeded: calls are nested too deep"
   end
   return limits
@@ -202,7 +202,7 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     numbers["@" .. m.path] = m.number
   end
   note_traces(api, engine, numbers)
-  local raise = make_raise(paths)
+  local raise = make_raise(run, paths)
   local rows, state = require "stator.rows", require "stator.state"
   rows.open(run, api, engine, raise)
   state.open(run, api, engine, raise)
@@ -227,7 +227,7 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   })
   local require_module = make_require(modules, load_module, frozen_state)
   env, begin = require("stator.sandbox").new(require_module, compile,
-    make_limits(limits, raise), now, put_fuel)
+    make_limits(run, limits, raise), now, put_fuel)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)
@@ -240,34 +240,30 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     stype = api.met_type(engine, met)
   end
 
-  local function call(entry)
+  -- Gives the function that is to run, and its arguments. It is the host that calls it: so a
+  -- trace of it, and each that leaves one of these on a side, ends where it returns.
+  local function start(index, seed)
+    begin(seed)
+    raised_text, breach_text, run.breached = nil, nil, 0
+    local entry = functions[index]
+    running = entry.f
     if entry.kind == COMMAND then
-      entry.f(rows.any(0), rows.any(1))
-    else
-      entry.f(rows.any(0))
+      local args, unlogged = rows.any(0), rows.any(1)
+      return entry.f, args, unlogged
     end
+    local args = rows.any(0)
+    return entry.f, args
   end
 
-  -- Gives nothing, or the code and the text of the error.
-  local function run_extension(index, seed)
-    begin(seed)
-    raised_text, breach_text = nil, nil
-    running = functions[index].f
-    local ok, message = pcall(call, functions[index])
+  -- What became of a run that failed, or that has passed a limit: the code and the text.
+  local function explain(ok, message)
     if not ok then limits.overflow(message) end
-    if breach_text then
-      return breach_code, breach_text
-    end
-    if ok then return nil end
+    if breach_text then return breach_code, breach_text end
     local text = error_text(message)
     local code = text == raised_text and raised_code or EXTENSION_FAILED
     if text == "not enough memory" then code = MEMORY_LIMIT end
     return code, text
   end
-
-  -- Traces begin at the author's functions: from here they would be of all of these.
-  jit.off(call)
-  jit.off(run_extension)
 
   -- Where each function begins: what is said of a run that has left no stack.
   local places = {}
@@ -276,5 +272,5 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     places[index] = ("%s:%d: "):format(info.short_src, info.linedefined)
   end
   problems.advise = function() return advise(functions, extensions, modules, numbers, env) end
-  return run_extension, places, problems
+  return start, explain, places, problems
 end

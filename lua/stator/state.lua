@@ -78,7 +78,16 @@ end
 
 -- Handles ------------------------------------------------------------------------
 
-local function make_handle(storage, entity, name)
+local function check_name(what, name)
+  if type(name) ~= "string" then
+    raise(("%s: expected a name, found a %s"):format(what, type(name)))
+  end
+  if #name > 511 or name:find("%z") then raise(what .. ": a name has at most 511 letters") end
+end
+
+local function make_handle(what, storage, entity, name)
+  check_name(what, storage)
+  if entity ~= nil then check_name(what, entity) end
   local index = api.handle(engine, storage, entity)
   if index < 0 then rows.host_failed() end
   local handle = { index = index, name = name, key = rows.type(api.key_type(engine, index)) }
@@ -104,32 +113,27 @@ local function make_handle(storage, entity, name)
 end
 
 -- Apart from what makes one, since a function that may create others is never compiled.
-local function open_handle(storage, entity)
+local function open_handle(what, storage, entity)
+  if type(storage) ~= "string" then check_name(what, storage) end
+  if entity ~= nil and type(entity) ~= "string" then check_name(what, entity) end
   local name = entity and storage .. " " .. entity or storage
-  local front = by_name[name] or make_handle(storage, entity, name)
+  local front = by_name[name] or make_handle(what, storage, entity, name)
   return front
-end
-
-local function check_name(what, name)
-  if type(name) ~= "string" then
-    raise(("%s: expected a name, found a %s"):format(what, type(name)))
-  end
-  if #name > 511 or name:find("%z") then raise(what .. ": a name has at most 511 letters") end
 end
 
 --- The handle of a view: `local Sales = state.view "restaurant.Sales"`.
 ---@param name string
 function M.view(name)
-  check_name("state.view", name)
-  local handle = open_handle("sys.View", name)
+  if name == nil then check_name("state.view", name) end
+  local handle = open_handle("state.view", "sys.View", name)
   return handle
 end
 
 --- The handle of a table: `local Article = state.record "restaurant.Article"`.
 ---@param name string
 function M.record(name)
-  check_name("state.record", name)
-  local handle = open_handle("sys.Record", name)
+  if name == nil then check_name("state.record", name) end
+  local handle = open_handle("state.record", "sys.Record", name)
   return handle
 end
 
@@ -137,9 +141,7 @@ end
 ---@param name string
 ---@param entity string|nil
 function M.storage(name, entity)
-  check_name("state.storage", name)
-  if entity ~= nil then check_name("state.storage", entity) end
-  local handle = open_handle(name, entity)
+  local handle = open_handle("state.storage", name, entity)
   return handle
 end
 

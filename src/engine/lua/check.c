@@ -34,22 +34,22 @@ stator__lua_check(const stator_module *m, stator_problems *problems)
 	lua_close(L);
 }
 
-/* Stack: the run function, and a list of { number, line, text }. */
+/* Stack: the functions of a run, and a list of { number, line, text }. */
 static void
 add_warning(lua_State *L, const stator_engine_env *env, int i,
 	    stator_problems *warnings)
 {
 	size_t number;
 
-	lua_rawgeti(L, 2, i);
-	lua_getfield(L, 3, "number");
-	lua_getfield(L, 3, "line");
-	lua_getfield(L, 3, "text");
-	number = (size_t)lua_tointeger(L, 4);
+	lua_rawgeti(L, 3, i);
+	lua_getfield(L, 4, "number");
+	lua_getfield(L, 4, "line");
+	lua_getfield(L, 4, "text");
+	number = (size_t)lua_tointeger(L, 5);
 	stator__problem(warnings, env->modules[number].file,
-			(int)lua_tointeger(L, 5), 1, "warning: %s",
-			lua_tostring(L, 6));
-	lua_settop(L, 2);
+			(int)lua_tointeger(L, 6), 1, "warning: %s",
+			lua_tostring(L, 7));
+	lua_settop(L, 3);
 }
 
 void
@@ -57,11 +57,11 @@ stator__lua_advise(lua_State *L, const stator_engine_env *env,
 		   stator_problems *warnings)
 {
 	if (lua_pcall(L, 0, 1, 0) == 0)
-		for (int i = 1; i <= (int)lua_objlen(L, 2); i++)
+		for (int i = 1; i <= (int)lua_objlen(L, 3); i++)
 			add_warning(L, env, i, warnings);
 	else
 		stator__problem(warnings, env->folder ? env->folder : "image",
 				1, 1, "warning: modules are not looked at: %s",
-				lua_tostring(L, 2));
-	lua_settop(L, 1);
+				lua_tostring(L, 3));
+	lua_settop(L, 2);
 }

@@ -181,8 +181,8 @@ boot(lua_State *L)
 	lua_pushboolean(L, e->preempt.fuel);
 	lua_pushboolean(L, e->env->reset == STATOR_RESET_IMAGE);
 	push_private(L);
-	lua_call(L, 11, 3);
-	return 3;
+	lua_call(L, 11, 4);
+	return 4;
 }
 
 typedef struct boot_result {
@@ -254,7 +254,7 @@ note_places(lua_engine *e)
 		const char *place;
 		size_t size;
 
-		lua_rawgeti(e->L, 2, (int)i + 1);
+		lua_rawgeti(e->L, 3, (int)i + 1);
 		place = lua_tolstring(e->L, -1, &size);
 		e->places[i] = place ? stator__arena_str(&e->place_arena,
 							 place, size)
@@ -264,8 +264,9 @@ note_places(lua_engine *e)
 }
 
 /*
- * Stack when booted: the run function, the places, the problems. The first
- * stays, and the one that advises if somebody wants to know.
+ * Stack when booted: the functions that start a run and that explain how it
+ * failed, the places, the problems. The first two stay, and the one that
+ * advises if somebody wants to know.
  */
 static int
 enter_boot(lua_engine *e, void *ctx)
@@ -280,22 +281,22 @@ enter_boot(lua_engine *e, void *ctx)
 	}
 	lua_pushcfunction(e->L, boot);
 	lua_pushlightuserdata(e->L, e);
-	if (lua_pcall(e->L, 1, 3, 0)) {
+	if (lua_pcall(e->L, 1, 4, 0)) {
 		const char *message = lua_tostring(e->L, -1);
 
 		report(e, result->problems, message ? message : "fails to load");
 		return STATOR_IMAGE;
 	}
-	count = lua_objlen(e->L, 3);
+	count = lua_objlen(e->L, 4);
 	for (size_t i = 1; i <= count; i++) {
-		lua_rawgeti(e->L, 3, (int)i);
+		lua_rawgeti(e->L, 4, (int)i);
 		report(e, result->problems, lua_tostring(e->L, -1));
 		lua_pop(e->L, 1);
 	}
 	note_places(e);
-	lua_getfield(e->L, 3, "advise");
-	lua_replace(e->L, 2);
-	lua_settop(e->L, result->problems->warnings ? 2 : 1);
+	lua_getfield(e->L, 4, "advise");
+	lua_replace(e->L, 3);
+	lua_settop(e->L, result->problems->warnings ? 3 : 2);
 	return count ? STATOR_IMAGE : STATOR_OK;
 }
 
@@ -409,25 +410,48 @@ typedef struct run_call {
 	stator_error *err;
 } run_call;
 
-/* The Lua function gives nothing, or a code and a message. */
+/* Its error, if there is one, is on the stack. */
+static bool
+run_function(lua_engine *e, const stator_ext *ext)
+{
+	lua_State *L = e->L;
+
+	lua_pushvalue(L, 1);
+	lua_pushinteger(L, (lua_Integer)ext->index + 1);
+	/* The seed of math.random. */
+	lua_pushnumber(L, (double)((uint64_t)e->run.base % 2147483646));
+	if (lua_pcall(L, 2, ext->kind == STATOR_COMMAND ? 3 : 2, 0))
+		return false;
+	return lua_pcall(L, ext->kind == STATOR_COMMAND ? 2 : 1, 0, 0) == 0;
+}
+
+/* A code and a message from the error on top of the stack. */
+static int
+explain(lua_engine *e, bool ok, stator_error *err)
+{
+	lua_State *L = e->L;
+	int code = STATOR_EXTENSION_FAILED;
+
+	if (ok)
+		lua_pushnil(L);
+	lua_pushvalue(L, 2);
+	lua_pushboolean(L, ok);
+	lua_pushvalue(L, -3);
+	if (lua_pcall(L, 2, 2, 0) == 0)
+		code = (int)lua_tointeger(L, -2);
+	return stator__fail(err, code, "%s", lua_tostring(L, -1));
+}
+
 static int
 enter_run(lua_engine *e, void *ctx)
 {
 	run_call *call = ctx;
+	bool ok = run_function(e, call->ext);
 	int code = STATOR_OK;
 
-	lua_pushvalue(e->L, 1);
-	lua_pushinteger(e->L, (lua_Integer)call->ext->index + 1);
-	/* The seed of math.random. */
-	lua_pushnumber(e->L, (double)((uint64_t)e->run.base % 2147483646));
-	if (lua_pcall(e->L, 2, 2, 0)) {
-		code = stator__fail(call->err, STATOR_EXTENSION_FAILED, "%s",
-				    lua_tostring(e->L, -1));
-	} else if (!lua_isnil(e->L, -1)) {
-		code = (int)lua_tointeger(e->L, -2);
-		stator__fail(call->err, code, "%s", lua_tostring(e->L, -1));
-	}
-	lua_settop(e->L, 1);
+	if (STATOR_UNLIKELY(!ok || e->run.breached))
+		code = explain(e, ok, call->err);
+	lua_settop(e->L, 2);
 	return code;
 }
 

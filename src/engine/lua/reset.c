@@ -96,7 +96,7 @@ make_image(lua_engine *e, void *ctx)
 	luaJIT_setmode(e->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
 	if (luaL_loadbuffer(e->L, patience, sizeof(patience) - 1, "=image") ||
 	    lua_pcall(e->L, 0, 0, 0))
-		lua_settop(e->L, 1);
+		lua_settop(e->L, 2);
 	return collect_all(e, ctx);
 }
 
