@@ -76,7 +76,7 @@ typedef struct stator_store_ops {
   int (*newest)(stator_store *, stator_snapshot **, stator_error *);
   int (*refresh)(stator_snapshot *, stator_error *);
   void (*snapshot_end)(stator_snapshot *);
-  void *get, *range, *next, *release;
+  void *get, *expect, *range, *next, *release;
   int (*commit)(stator_store *, const stator_map *, stator_error *);
 } stator_store_ops;
 extern const stator_store_ops stator__store_lmdb;

@@ -10,7 +10,6 @@
 #include "processor/processor.h"
 #include "storage/storage.h"
 
-enum { RAW_ID_MOST = 65535 };
 /* Room that is kept from command to command. */
 enum { KEPT = 1024 };
 
@@ -46,7 +45,7 @@ stator__raw_id_most(const stator_json *json)
 		return 0;
 	if (json->kind == STATOR_JSON_NUMBER &&
 	    stator__slice_is(json->name, "sys.ID") &&
-	    stator__json_int(json, &id) && id <= RAW_ID_MOST)
+	    stator__json_int(json, &id) && id <= STATOR_RAW_ID_MOST)
 		return id;
 	for (const stator_json *c = json->first; c; c = c->next) {
 		id = stator__raw_id_most(c);
@@ -213,7 +212,7 @@ read_cud(stator_changes *ch, const stator_json *json, const stator_path *path,
 		code = cud_id(ch, json, path, &id, err);
 	if (code)
 		return code;
-	opts.partial = id > RAW_ID_MOST;
+	opts.partial = id > STATOR_RAW_ID_MOST;
 	if (opts.partial) {
 		code = find_old(ch, id, path, &type, err);
 		if (code)
@@ -268,7 +267,7 @@ intent_id(const stator_changes *ch, stator_wish *w, int64_t *id,
 				    (long long)ch->wsid, (long long)wsid);
 	if (w->is_new) {
 		if (stator__row_int(&w->value, STATOR_SYS_ID, id) &&
-		    *id <= RAW_ID_MOST)
+		    *id <= STATOR_RAW_ID_MOST)
 			return STATOR_OK;
 		return stator__fail(err, STATOR_EXTENSION_FAILED,
 				    "sys.ID of a new record is a raw one, 1 to "
@@ -370,7 +369,7 @@ give_id(stator_changes *ch, stator_row *row, const stator_path *path,
 
 	if (!stator__row_int(row, STATOR_SYS_ID, &raw))
 		return STATOR_OK;
-	if (raw > RAW_ID_MOST)
+	if (raw > STATOR_RAW_ID_MOST)
 		return stator__path_fail(&at, err, STATOR_VALIDATION,
 					 "expected a raw ID (1 to 65535), found "
 					 "%lld",
@@ -511,10 +510,10 @@ check_ref(stator_changes *ch, stator_row *row, uint32_t field,
 
 	if (!stator__row_int(row, field, &id))
 		return STATOR_OK;
-	raw = id <= RAW_ID_MOST ? find_raw(ch, id)
+	raw = id <= STATOR_RAW_ID_MOST ? find_raw(ch, id)
 	      : ch->ran		? find_given(ch, id)
 				: NULL;
-	if (raw == NULL && id <= RAW_ID_MOST)
+	if (raw == NULL && id <= STATOR_RAW_ID_MOST)
 		return stator__path_fail(&path, err, STATOR_VALIDATION,
 					 "nothing in this request has the raw "
 					 "ID %lld",

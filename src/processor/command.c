@@ -246,15 +246,11 @@ run_sync_projectors(command *cmd, stator_error *err)
 	const stator_def *def = def_of(cmd);
 	int code = STATOR_OK;
 
-	for (size_t i = 0; i < def->ext_count && !code; i++) {
-		const stator_ext *ext = &def->exts[i];
-
-		if (ext->kind == STATOR_PROJECTOR && ext->sync &&
-		    stator__projector_wants(ext, def, &cmd->event))
-			code = stator__projector_run(cmd->c->projector, ext,
-						     &cmd->event, cmd->c->map,
-						     &cmd->c->settlements, err);
-	}
+	for (size_t i = 0; i < def->sync_count && !code; i++)
+		if (stator__projector_wants(def->sync[i], def, &cmd->event))
+			code = stator__projector_run(
+				cmd->c->projector, def->sync[i], &cmd->event,
+				cmd->c->map, &cmd->c->settlements, err);
 	return code;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "processor/processor.h"
+#include "storage/storage.h"
 
 /* Something that another thread wants done on this one, between two groups. */
 typedef struct order {
@@ -223,6 +224,40 @@ more_waits(stator_processor *p)
 	return more;
 }
 
+/* Rationale: a command first waits for the records that its arguments name.
+ * They are asked for while those before it run. Most numbers that large are
+ * record IDs; for those that are not, nothing is lost. */
+enum { FIRST_AHEAD = 3, AGAIN_AHEAD = 1 };
+
+static void
+expect_records(stator_processor *p, const stator_request *r, bool again)
+{
+	uint8_t key[STATOR_RECORD_KEY];
+	const stator_json *c = r && r->args ? r->args->first : NULL;
+	int64_t id;
+
+	for (; c; c = c->next)
+		if (c->kind == STATOR_JSON_NUMBER &&
+		    stator__json_int(c, &id) && id > STATOR_RAW_ID_MOST)
+			p->partition->ops->expect(
+				p->snapshot,
+				stator__record_key(key, r->wsid, id), again);
+}
+
+/* Before `r` runs. */
+static void
+look_ahead(stator_processor *p, const stator_request *r)
+{
+	if (p->partition->ops->expect == NULL)
+		return;
+	for (int i = 0; r && i < FIRST_AHEAD; i++) {
+		r = r->next;
+		if (i + 1 == AGAIN_AHEAD)
+			expect_records(p, r, true);
+	}
+	expect_records(p, r, false);
+}
+
 static void
 run_group(stator_processor *p, stator_request *r)
 {
@@ -230,6 +265,8 @@ run_group(stator_processor *p, stator_request *r)
 
 	while (r) {
 		stator_request *next = r->next;
+
+		look_ahead(p, r);
 
 		if (r->is_query) {
 			start_query(p, r);

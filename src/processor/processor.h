@@ -56,6 +56,9 @@ typedef struct stator_rows {
 
 /* Records and their IDs --------------------------------------------------------- */
 
+/* Clients and extensions number what is new up to here. */
+enum { STATOR_RAW_ID_MOST = 65535 };
+
 /* A record to be made or changed, of a request or of an intent. */
 typedef struct stator_cud {
 	stator_row row;	   /* for an update: the changed fields, and sys.ID */

@@ -534,6 +534,33 @@ load_storage(loader *l, stator_storage_decl *decl)
 	lua_pop(l->L, 1);
 }
 
+static int
+ext_by_id(const void *a, const void *b)
+{
+	const stator_ext *const *x = a, *const *y = b;
+
+	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
+}
+
+/* Those that are looked for while commands run. */
+static void
+index_exts(stator_def *def)
+{
+	size_t size = (def->ext_count + 1) * sizeof(*def->exts_by_id);
+
+	def->exts_by_id = stator__arena_alloc(&def->arena, size);
+	def->sync = stator__arena_alloc(&def->arena, size);
+	for (size_t i = 0; i < def->ext_count; i++) {
+		const stator_ext *ext = &def->exts[i];
+
+		def->exts_by_id[i] = ext;
+		if (ext->kind == STATOR_PROJECTOR && ext->sync)
+			def->sync[def->sync_count++] = ext;
+	}
+	qsort(def->exts_by_id, def->ext_count, sizeof(*def->exts_by_id),
+	      ext_by_id);
+}
+
 static void
 load_lists(loader *l)
 {
@@ -549,6 +576,7 @@ load_lists(loader *l)
 		lua_pop(l->L, 1);
 	}
 	def->ext_count = count;
+	index_exts(def);
 	lua_pop(l->L, 1);
 	count = push_list(l, "storages");
 	def->storages = stator__arena_zero(
@@ -716,8 +744,18 @@ stator__def_type_named(const stator_def *def, const char *name)
 const stator_ext *
 stator__def_ext(const stator_def *def, uint32_t id)
 {
-	for (size_t i = 0; i < def->ext_count; i++)
-		if (def->exts[i].id == id)
-			return &def->exts[i];
+	size_t low = 0, high = def->ext_count;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		const stator_ext *ext = def->exts_by_id[mid];
+
+		if (ext->id == id)
+			return ext;
+		if (id < ext->id)
+			high = mid;
+		else
+			low = mid + 1;
+	}
 	return NULL;
 }

@@ -311,6 +311,9 @@ typedef struct stator_def {
 	size_t type_count;
 	stator_ext *exts;
 	size_t ext_count;
+	const stator_ext **exts_by_id; /* sorted */
+	const stator_ext **sync;       /* synchronous projectors */
+	size_t sync_count;
 	stator_storage_decl *storages;
 	size_t storage_count;
 	const stator_type *raw; /* sys.Raw: any argument */

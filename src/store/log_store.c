@@ -754,6 +754,16 @@ get(stator_snapshot *snap, stator_arena *arena, stator_slice key,
 	return v->deleted ? STATOR_NONE : STATOR_OK;
 }
 
+static void
+expect(stator_snapshot *snap, stator_slice key, bool again)
+{
+	if (!snap->newest)
+		return;
+	stator__overlay_expect(snap->active.overlay, key, again);
+	if (snap->below)
+		stator__overlay_expect(snap->below, key, again);
+}
+
 struct stator_store_cursor {
 	stator_store_cursor *tree; /* NULL: at its end */
 	stator_overlay_cursor overlays[2]; /* the newer one first */
@@ -909,6 +919,7 @@ const stator_store_ops stator__store_log = {
 	.refresh = refresh,
 	.snapshot_end = end_snapshot,
 	.get = get,
+	.expect = expect,
 	.range = range,
 	.next = next,
 	.release = release,

@@ -797,15 +797,26 @@ fetch_slot(const stator_overlay *o, stator_write *w)
 }
 
 static void
-fetch_cell(const stator_overlay *o, const stator_write *w)
+fetch_cell(const stator_overlay *o, uint64_t hash)
 {
-	const slot *s = first_slot(o, w->hash);
+	const slot *s = first_slot(o, hash);
 	const cell *c = cell_at(s);
 
-	if (c && s->hash == w->hash) {
+	if (c && s->hash == hash) {
 		__builtin_prefetch(c);
 		__builtin_prefetch((const char *)c + 64);
 	}
+}
+
+void
+stator__overlay_expect(const stator_overlay *o, stator_slice key, bool again)
+{
+	uint64_t hash = hash_of(o, key);
+
+	if (again)
+		fetch_cell(o, hash);
+	else
+		__builtin_prefetch(first_slot(o, hash));
 }
 
 void
@@ -818,7 +829,7 @@ stator__overlay_write(stator_overlay *o, stator_write *writes, size_t count)
 		if (i + SLOT_AHEAD < count)
 			fetch_slot(o, &writes[i + SLOT_AHEAD]);
 		if (i + CELL_AHEAD < count)
-			fetch_cell(o, &writes[i + CELL_AHEAD]);
+			fetch_cell(o, writes[i + CELL_AHEAD].hash);
 		write_one(o, &writes[i]);
 	}
 }

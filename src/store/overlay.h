@@ -82,6 +82,10 @@ void stator__overlay_write(stator_overlay *overlay, stator_write *writes,
 const stator_version *stator__overlay_get(const stator_overlay *overlay,
 					  stator_slice key);
 
+/* Fetches what `get` will look at: first the slot, then the cell. */
+void stator__overlay_expect(const stator_overlay *overlay, stator_slice key,
+			    bool again);
+
 void stator__overlay_view(stator_overlay *overlay, stator_overlay_view *view);
 void stator__overlay_view_end(stator_overlay_view *view);
 /* A view of what is newest, for the thread that writes, until it does. It is

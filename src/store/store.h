@@ -103,6 +103,13 @@ typedef struct stator_store_ops {
 	/* OK or NONE. */
 	int (*get)(stator_snapshot *snapshot, stator_arena *arena,
 		   stator_slice key, stator_slice *value, stator_error *err);
+	/*
+	 * The key will be asked for soon. Said twice, with some work between
+	 * and `again` the second time, it is in the processor's cache by then.
+	 * NULL: that would not help.
+	 */
+	void (*expect)(stator_snapshot *snapshot, stator_slice key,
+		       bool again);
 	/* Keys from `low` to before `high` (empty: no end). */
 	int (*range)(stator_snapshot *snapshot, stator_arena *arena,
 		     stator_slice low, stator_slice high, bool reverse,
