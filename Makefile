@@ -50,8 +50,8 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-growth bench-store \
-	examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-growth bench-peers \
+	bench-store examples install clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
@@ -129,6 +129,14 @@ bench-growth: all $(BENCH)/growth ## measure transfers at up to 10,000,000 rows;
 	$(Q)$(BENCH)/growth examples/ledger $(BENCH)/data/rows $(BENCH)/results.json rows 10000000
 	$(Q)rm -rf $(BENCH)/data
 
+bench-peers: all ## measure Redis, Tarantool and SQLite on the same ledger; installs them
+	$(Q)bench/peers/run install
+	@$(MAKE) -s $(BENCH)/peers
+	$(Q)rm -rf $(BENCH)/peers.json $(BENCH)/data && mkdir -p $(BENCH)/data/many $(BENCH)/data/one
+	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/many $(BENCH)/peers.json 100000 150000 1000
+	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/one $(BENCH)/peers.json 100000 3000 1
+	$(Q)rm -rf $(BENCH)/data
+
 bench-store: $(BENCH)/store ## measure commits of a ledger: the log, LMDB, the bare write and sync
 	$(Q)folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
 
@@ -150,6 +158,14 @@ $(BENCH)/storage: $(BENCH)/counter.o
 $(BENCH_PROGRAMS:%=$(BENCH)/%) $(BENCH)/store: $(BENCH)/%: $(BENCH)/%.o $(BENCH)/libledger.a $(BUILD)/libstator.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+
+# SQLite is in it where its header is.
+SQLITE = $(shell pkg-config --exists sqlite3 && echo sqlite)
+$(BENCH)/peers: $(wildcard bench/peers/*.[ch]) $(BENCH)/libledger.a $(BUILD)/libstator.a
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench -Ibench/peers $(if $(SQLITE),-DBENCH_SQLITE) $(LDFLAGS) -o $@ \
+		$(patsubst %,bench/peers/%.c,peers pipe redis tarantool $(SQLITE)) $(filter %.a,$^) $(LDLIBS) \
+		$(if $(SQLITE),-lsqlite3)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
