@@ -120,7 +120,7 @@ bench: all $(BENCH_PROGRAMS:%=$(BENCH)/%) ## measure; prints tables and writes b
 	$(Q)$(BENCH)/reads examples/ledger $(BENCH)/data/reads $(BENCH)/results.json 10000 100000 200000
 	$(Q)$(BENCH)/growth examples/ledger $(BENCH)/data/growth $(BENCH)/results.json accounts 150000 100000 1000000
 	$(Q)$(BENCH)/operate examples/ledger $(BENCH)/data/operate $(BENCH)/results.json 200000 20000
-	$(Q)bench/limits 3
+	$(Q)bench/limits 5 $(BENCH)/results.json
 	$(Q)rm -rf $(BENCH)/data
 
 bench-growth: all $(BENCH)/growth ## measure transfers at up to 10,000,000 rows; many minutes, 20 GB of disk

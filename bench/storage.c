@@ -66,6 +66,7 @@ open_reader(reader *r, const char *image, const char *data, bool trusted)
 		     "handle", err.msg);
 	r->ext = harness_ext(&r->h, "bench.Get");
 	r->h.worker->state.limits.rows = UINT64_MAX;
+	r->h.worker->state.limits.bytes_read = UINT64_MAX;
 	fill(r);
 }
 
