@@ -11,6 +11,35 @@
 
 enum { BENCH_ROUNDS = 15 };
 
+/* The file that lines of JSON are added to. */
+static inline FILE *
+bench_json(const char *path)
+{
+	FILE *json = fopen(path, "a");
+
+	if (json == NULL) {
+		perror(path);
+		exit(1);
+	}
+	return json;
+}
+
+/* Memory of this process that is not a file's. */
+static inline long
+bench_memory_kb(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %ld", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
 /* What one way of doing a thing took, for one, by round. */
 typedef struct bench_way {
 	const char *name;

@@ -117,9 +117,7 @@ main(int argc, char **argv)
 	if (argc < 6)
 		return 2;
 	ledger_image = argv[1];
-	json = fopen(argv[3], "a");
-	if (json == NULL)
-		ledger_die(argv[3]);
+	json = bench_json(argv[3]);
 	if (strcmp(argv[4], "rows") == 0)
 		by_rows(argv[2], strtoull(argv[5], NULL, 10), json);
 	else if (argc > 6 && argc <= 6 + MOST_SIZES)

@@ -28,7 +28,7 @@ typedef struct bench {
 	stator_row order; /* an argument */
 } bench;
 
-/* Extensions in C ------------------------------------------------------------ */
+/* Extensions in C -------------------------------------------------------- */
 
 static const char *const names[] = {"A", "B", "C", "D"};
 
@@ -122,7 +122,7 @@ static const stator_builtin builtins[] = {
 	{"bench.NestedInC", nested_in_c, NULL},
 };
 
-/* Runs ----------------------------------------------------------------------- */
+/* Runs ------------------------------------------------------------------- */
 
 /* What the intents of the run ask for goes into the map. */
 static void
@@ -248,7 +248,7 @@ own_nested(bench *b, const stator_ext *ext)
 	stator__worker_end(b->h.worker);
 }
 
-/* Measuring ------------------------------------------------------------------ */
+/* Measuring -------------------------------------------------------------- */
 
 typedef struct way {
 	const char *title, *name, *ext;
@@ -330,7 +330,7 @@ measure(bench *b, FILE *json)
 	print_tables(measured, json);
 }
 
-/* Getting ready -------------------------------------------------------------- */
+/* Getting ready ---------------------------------------------------------- */
 
 static uint32_t
 field(const stator_type *type, const char *name)
@@ -459,8 +459,7 @@ main(int argc, char **argv)
 	FILE *json;
 
 	harness_must(argc == 4, "usage", "handlers IMAGE FOLDER JSON");
-	json = fopen(argv[3], "a");
-	harness_must(json != NULL, argv[3], "cannot be written");
+	json = bench_json(argv[3]);
 	harness_open(&b.h, argv[1], argv[2], &load);
 	prepare(&b);
 	measure(&b, json);

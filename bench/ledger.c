@@ -24,9 +24,7 @@ main(int argc, char **argv)
 	if (argc < 7)
 		return 2;
 	ledger_image = argv[1];
-	json = fopen(argv[3], "a");
-	if (json == NULL)
-		ledger_die(argv[3]);
+	json = bench_json(argv[3]);
 	ledger_open_all(ledgers, all, WAYS, argv[2], atoll(argv[4]));
 	ledger_measure(ledgers, all, WAYS, LEDGER_TRANSFERS, 0,
 		       strtoull(argv[5], NULL, 10),

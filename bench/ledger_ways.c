@@ -205,7 +205,7 @@ const ledger_way ledger_ahead = {"C: a hash map and a write-ahead log",
 				 NULL,
 				 NULL};
 
-/* LMDB ----------------------------------------------------------------------- */
+/* LMDB ------------------------------------------------------------------- */
 
 typedef struct lmdb {
 	MDB_env *env;

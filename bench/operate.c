@@ -3,10 +3,10 @@
  * state, time until a host that was killed serves again, and how long one
  * command takes among others while checkpoints are made.
  *
- *	operate IMAGE FOLDER JSON-FILE EVENTS COMMANDS
+ *	operate IMAGE FOLDER JSON-FILE EVENTS COMMANDS [ROUNDS]
  *
  * EVENTS are in the log when the host is killed; COMMANDS are measured in each
- * round, in all.
+ * round, in all. ROUNDS are those of memory and of recovery.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 enum { ROUNDS = 5, ACCOUNTS = 10000, IN_FLIGHT = 1000 };
 
 static const char *folder;
+static size_t rounds = ROUNDS;
 
 static void
 shell(char *line)
@@ -57,23 +58,7 @@ apart(double (*measure)(uint32_t n), uint32_t n)
 	return answer;
 }
 
-/* Memory --------------------------------------------------------------------- */
-
-/* That is not a file's. */
-static double
-memory_kb(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	long kb = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssAnon: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return (double)kb;
-}
+/* Memory ----------------------------------------------------------------- */
 
 static void
 on_reply(void *ctx, const char *json, size_t size)
@@ -111,7 +96,7 @@ partitions_kb(uint32_t count)
 					 i % count + 1),
 			on_reply, NULL);
 	stator_host_drain(host);
-	return memory_kb();
+	return (double)bench_memory_kb();
 }
 
 /* So many workers of one partition: each has a Lua state of the package. */
@@ -126,7 +111,7 @@ states_kb(uint32_t count)
 	harness_open(&h, ledger_image, data, &load);
 	for (uint32_t i = 1; i < count; i++)
 		harness_worker(&h);
-	return memory_kb();
+	return (double)bench_memory_kb();
 }
 
 static void
@@ -138,7 +123,7 @@ measure_memory(FILE *json)
 		{.name = "each partition more"},
 		{.name = "each Lua state more"}};
 
-	for (int r = 0; r < ROUNDS; r++) {
+	for (size_t r = 0; r < rounds; r++) {
 		double one = apart(partitions_kb, 1);
 
 		ways[0].rounds[r] = one;
@@ -148,11 +133,11 @@ measure_memory(FILE *json)
 			(apart(states_kb, 1 + MORE) - apart(states_kb, 1)) /
 			MORE;
 	}
-	bench_table("memory, anonymous", "KB", ways, STATOR_COUNT(ways), ROUNDS,
+	bench_table("memory, anonymous", "KB", ways, STATOR_COUNT(ways), rounds,
 		    json);
 }
 
-/* Recovery ------------------------------------------------------------------- */
+/* Recovery --------------------------------------------------------------- */
 
 static double
 fill_and_die(uint32_t events)
@@ -221,7 +206,7 @@ measure_recovery(uint32_t events, FILE *json)
 	/* All of it stays in the log. */
 	ledger_descriptor = ",\"log\":{\"memoryMB\":4096}";
 	apart(fill_and_die, events);
-	for (int r = 0; r < ROUNDS; r++) {
+	for (size_t r = 0; r < rounds; r++) {
 		shell(stator__format("rm -rf '%s' && cp -r '%s/data' '%s'",
 				     copy, killed, copy));
 		ways[0].rounds[r] = read_ms(log) * million;
@@ -231,7 +216,7 @@ measure_recovery(uint32_t events, FILE *json)
 		ways[1].rounds[r] =
 			(ways[2].rounds[r] - ways[3].rounds[r]) * million;
 	}
-	bench_table("recovery", "ms", ways, STATOR_COUNT(ways), ROUNDS, json);
+	bench_table("recovery", "ms", ways, STATOR_COUNT(ways), rounds, json);
 	shell(stator__format("rm -rf '%s' '%s'", killed, copy));
 	free(killed);
 	free(image);
@@ -239,7 +224,7 @@ measure_recovery(uint32_t events, FILE *json)
 	free(log);
 }
 
-/* Latency under load ----------------------------------------------------------- */
+/* Latency under load ------------------------------------------------------- */
 
 enum { LOAD = 64 };
 
@@ -392,9 +377,9 @@ main(int argc, char **argv)
 		return 2;
 	ledger_image = argv[1];
 	folder = argv[2];
-	json = fopen(argv[3], "a");
-	if (json == NULL)
-		ledger_die(argv[3]);
+	json = bench_json(argv[3]);
+	if (argc > 6 && atoi(argv[6]) > 0 && atoi(argv[6]) <= BENCH_ROUNDS)
+		rounds = (size_t)atoi(argv[6]);
 	measure_memory(json);
 	measure_recovery((uint32_t)atol(argv[4]), json);
 	measure_latency(strtoull(argv[5], NULL, 10), json);

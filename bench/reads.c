@@ -15,7 +15,7 @@ enum { IN_FLIGHT = 1000 };
 
 static uint64_t transfers;
 
-/* Inside of the process ------------------------------------------------------ */
+/* Inside of the process -------------------------------------------------- */
 
 /* A worker on the data that a host has left. */
 typedef struct inside {
@@ -141,7 +141,7 @@ static const ledger_way inside_store = {
 	"Stator, in process: store", open_store, NULL,
 	inside_close, inside_balances, inside_statements};
 
-/* Measuring ------------------------------------------------------------------ */
+/* Measuring -------------------------------------------------------------- */
 
 static const ledger_way *const all[] = {
 	&ledger_lmdb,	 &ledger_memory, &inside_log, &inside_store,
@@ -160,9 +160,7 @@ main(int argc, char **argv)
 	ledger_image = argv[1];
 	transfers = strtoull(argv[5], NULL, 10);
 	reads = strtoull(argv[6], NULL, 10);
-	json = fopen(argv[3], "a");
-	if (json == NULL)
-		ledger_die(argv[3]);
+	json = bench_json(argv[3]);
 	ledger_open_all(ledgers, all, WAYS, argv[2], atoll(argv[4]));
 	for (size_t i = 0; i < WAYS; i++)
 		if (all[i]->transfers)

@@ -111,9 +111,9 @@ main(int argc, char **argv)
 	char path[4096], far[4096];
 	FILE *json;
 
-	harness_must(argc == 5, "usage", "storage IMAGE COUNTER.SO FOLDER JSON");
-	json = fopen(argv[4], "a");
-	harness_must(json != NULL, argv[4], "cannot be written");
+	harness_must(argc == 5, "usage",
+		     "storage IMAGE COUNTER.SO FOLDER JSON");
+	json = bench_json(argv[4]);
 	file = (const char *const *)&argv[2];
 	readers[0].opts.plugins = &linked;
 	readers[0].opts.plugin_count = 1;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "pipe.h"
 
 static const char *
@@ -31,9 +32,7 @@ main(int argc, char **argv)
 	if (argc < 7)
 		return 2;
 	ledger_image = argv[1];
-	json = fopen(argv[3], "a");
-	if (json == NULL)
-		ledger_die(argv[3]);
+	json = bench_json(argv[3]);
 	for (int i = 7; i < argc; i++) {
 		const char *redis = value_of(argv[i], "redis=");
 		const char *tarantool = value_of(argv[i], "tarantool=");
