@@ -86,8 +86,7 @@ by_rows(const char *folder, uint64_t most, FILE *json)
 		done = grow(ledgers, done, rows);
 		for (size_t i = 0; i < WAYS; i++)
 			measured[i][count].name = stator__format(
-				"%s, from %llu rows on", grown[i]->name,
-				(unsigned long long)rows);
+				"from %llu rows on", (unsigned long long)rows);
 		for (size_t r = 0; r < BENCH_ROUNDS; r++, done += SHARE)
 			for (size_t i = 0; i < WAYS; i++) {
 				int64_t from = stator__monotonic_ns();
@@ -101,8 +100,10 @@ by_rows(const char *folder, uint64_t most, FILE *json)
 			}
 	}
 	for (size_t i = 0; i < WAYS; i++) {
-		bench_print("transfer, 1000 in flight, by rows", measured[i],
-			    count, json);
+		char *title = stator__format("transfer, %s", grown[i]->name);
+
+		bench_print(title, measured[i], count, json);
+		free(title);
 		grown[i]->close(ledgers[i]);
 		for (size_t k = 0; k < count; k++)
 			free((void *)(uintptr_t)measured[i][k].name);
