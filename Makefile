@@ -50,13 +50,13 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-store examples install \
-	clean
+.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-growth bench-peers \
+	bench-store examples install clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install the Debian packages that are missing
 	@missing=; for p in $(PACKAGES); do \
@@ -108,37 +108,64 @@ examples: all ## run every example and compare with what is expected
 
 # Benchmarks are linked to the archive: they measure rooms from the inside.
 BENCH = $(BUILD)/bench
-bench: all $(BENCH)/storage $(BENCH)/ledger ## measure; prints tables and writes build/bench/results.json
+BENCH_PROGRAMS = storage handlers ledger reads operate growth
+bench: all $(BENCH_PROGRAMS:%=$(BENCH)/%) ## measure; prints tables and writes build/bench/results.json
 	$(Q)rm -rf $(BENCH)/results.json $(BENCH)/data && mkdir -p $(BENCH)/data && cp -r bench/storage $(BENCH)/data/far
 	$(Q)echo '{"storages":{"bench.Counter":{"isolation":"process"}}}' >$(BENCH)/data/far/descriptor.json
 	$(Q)$(BENCH)/storage bench/storage $(BUILD)/plugins/counter.so $(BENCH)/data $(BENCH)/results.json
-	$(Q)mkdir $(BENCH)/data/many $(BENCH)/data/one
-	$(Q)$(BENCH)/ledger examples/ledger $(BENCH)/data/many $(BENCH)/results.json 100000 450000 1000
+	$(Q)$(BENCH)/handlers bench/handlers $(BENCH)/data/handlers $(BENCH)/results.json
+	$(Q)mkdir $(BENCH)/data/many $(BENCH)/data/one $(BENCH)/data/reads $(BENCH)/data/operate $(BENCH)/data/growth
+	$(Q)$(BENCH)/ledger examples/ledger $(BENCH)/data/many $(BENCH)/results.json 100000 300000 1000
 	$(Q)$(BENCH)/ledger examples/ledger $(BENCH)/data/one $(BENCH)/results.json 1000 3000 1
-	$(Q)bench/limits 3
+	$(Q)$(BENCH)/reads examples/ledger $(BENCH)/data/reads $(BENCH)/results.json 10000 100000 200000
+	$(Q)$(BENCH)/growth examples/ledger $(BENCH)/data/growth $(BENCH)/results.json accounts 150000 100000 1000000
+	$(Q)$(BENCH)/operate examples/ledger $(BENCH)/data/operate $(BENCH)/results.json 200000 20000
+	$(Q)bench/limits 5 $(BENCH)/results.json
+	$(Q)rm -rf $(BENCH)/data
+
+bench-growth: all $(BENCH)/growth ## measure transfers at up to 10,000,000 rows; many minutes, 20 GB of disk
+	$(Q)rm -rf $(BENCH)/data && mkdir -p $(BENCH)/data/accounts $(BENCH)/data/rows
+	$(Q)$(BENCH)/growth examples/ledger $(BENCH)/data/accounts $(BENCH)/results.json accounts 300000 100000 1000000 10000000
+	$(Q)$(BENCH)/growth examples/ledger $(BENCH)/data/rows $(BENCH)/results.json rows 10000000
+	$(Q)rm -rf $(BENCH)/data
+
+bench-peers: all ## measure Redis, Tarantool and SQLite on the same ledger; installs them
+	$(Q)bench/peers/run install
+	@$(MAKE) -s $(BENCH)/peers
+	$(Q)rm -rf $(BENCH)/peers.json $(BENCH)/data && mkdir -p $(BENCH)/data/many $(BENCH)/data/one
+	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/many $(BENCH)/peers.json 100000 150000 1000
+	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/one $(BENCH)/peers.json 100000 3000 1
 	$(Q)rm -rf $(BENCH)/data
 
 bench-store: $(BENCH)/store ## measure commits of a ledger: the log, LMDB, the bare write and sync
 	$(Q)folder=$$(mktemp -d) && $< $$folder; rm -rf $$folder
 
-$(BENCH)/store: bench/store.c $(BUILD)/libstator.a
+# The ledger, in all the ways that programs pick from.
+BENCH_LEDGER = ledger_measure ledger_stator ledger_ways ledger_builtin
+$(BENCH)/libledger.a: $(BENCH_LEDGER:%=$(BENCH)/%.o)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BENCH)/%.o: bench/%.c $(wildcard bench/*.h) $(LIB_OBJECTS)
 	@mkdir -p $(@D)
-	$(say) LINK $@
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libstator.a $(LDLIBS)
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench -c $< -o $@
 
 $(BENCH)/counter.o: plugins/counter/counter.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -DSTATOR_STATIC_PLUGIN -Dstator_plugin_entry=bench_counter -c $< -o $@
 
-$(BENCH)/storage: bench/storage.c bench/bench.h $(BENCH)/counter.o $(BUILD)/libstator.a
+$(BENCH)/storage: $(BENCH)/counter.o
+$(BENCH_PROGRAMS:%=$(BENCH)/%) $(BENCH)/store: $(BENCH)/%: $(BENCH)/%.o $(BENCH)/libledger.a $(BUILD)/libstator.a
 	$(say) LINK $@
-	$(Q)$(CC) $(ALL_CFLAGS) -Ibench $(LDFLAGS) -o $@ $< $(BENCH)/counter.o $(BUILD)/libstator.a $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
-$(BENCH)/ledger: bench/ledger.c bench/ledger_ways.c bench/ledger.h bench/bench.h $(BUILD)/libstator.a
-	@mkdir -p $(@D)
+# SQLite is in it where its header is.
+SQLITE = $(shell pkg-config --exists sqlite3 && echo sqlite)
+$(BENCH)/peers: $(wildcard bench/peers/*.[ch]) $(BENCH)/libledger.a $(BUILD)/libstator.a
 	$(say) LINK $@
-	$(Q)$(CC) $(ALL_CFLAGS) -Ibench $(LDFLAGS) -o $@ bench/ledger.c bench/ledger_ways.c \
-		$(BUILD)/libstator.a $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench -Ibench/peers $(if $(SQLITE),-DBENCH_SQLITE) $(LDFLAGS) -o $@ \
+		$(patsubst %,bench/peers/%.c,peers pipe redis tarantool $(SQLITE)) $(filter %.a,$^) $(LDLIBS) \
+		$(if $(SQLITE),-lsqlite3)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include

@@ -11,7 +11,36 @@
 
 enum { BENCH_ROUNDS = 15 };
 
-/* What one way of doing a thing took, in ns for one, by round. */
+/* The file that lines of JSON are added to. */
+static inline FILE *
+bench_json(const char *path)
+{
+	FILE *json = fopen(path, "a");
+
+	if (json == NULL) {
+		perror(path);
+		exit(1);
+	}
+	return json;
+}
+
+/* Memory of this process that is not a file's. */
+static inline long
+bench_memory_kb(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %ld", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+/* What one way of doing a thing took, for one, by round. */
 typedef struct bench_way {
 	const char *name;
 	double rounds[BENCH_ROUNDS];
@@ -26,33 +55,50 @@ bench_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Of the first `rounds` of them. */
 static inline void
-bench_settle(bench_way *w)
+bench_settle(bench_way *w, size_t rounds)
 {
-	qsort(w->rounds, BENCH_ROUNDS, sizeof(double), bench_compare);
-	w->median = w->rounds[BENCH_ROUNDS / 2];
-	w->low = w->rounds[BENCH_ROUNDS / 4];
-	w->high = w->rounds[BENCH_ROUNDS * 3 / 4];
+	qsort(w->rounds, rounds, sizeof(double), bench_compare);
+	w->median = w->rounds[rounds / 2];
+	w->low = w->rounds[rounds / 4];
+	w->high = w->rounds[rounds * 3 / 4];
 }
 
-/* A table for people, and a line of JSON for `file`. The first way is 1. */
+/*
+ * A table for people, and a line of JSON for `file`, of what was measured in
+ * `unit` in so many rounds. The first way is 1.
+ */
 static inline void
-bench_print(const char *title, bench_way *ways, size_t count, FILE *json)
+bench_table(const char *title, const char *unit, bench_way *ways, size_t count,
+	    size_t rounds, FILE *json)
 {
-	printf("%-44s %10s %18s %7s\n", title, "median", "quartiles", "ratio");
+	printf("%-44s %11s %20s %8s\n", title, "median", "quartiles", "ratio");
 	for (size_t i = 0; i < count; i++) {
 		bench_way *w = &ways[i];
 		double ratio;
+		int digits;
 
-		bench_settle(w);
+		bench_settle(w, rounds);
 		ratio = w->median / ways[0].median;
-		printf("  %-42s %7.0f ns %8.0f-%-8.0f %6.2fx\n", w->name,
-		       w->median, w->low, w->high, ratio);
+		digits = w->median < 100 && w->median > -100;
+		printf("  %-42s %8.*f %-2s %9.*f-%-9.*f %7.2fx\n", w->name,
+		       digits, w->median, unit, digits, w->low, digits,
+		       w->high, ratio);
 		fprintf(json,
-			"{\"bench\":\"%s\",\"way\":\"%s\",\"ns\":%.1f,"
-			"\"low\":%.1f,\"high\":%.1f,\"ratio\":%.3f}\n",
-			title, w->name, w->median, w->low, w->high, ratio);
+			"{\"bench\":\"%s\",\"way\":\"%s\",\"%s\":%.2f,"
+			"\"low\":%.2f,\"high\":%.2f,\"ratio\":%.3f}\n",
+			title, w->name, unit, w->median, w->low, w->high,
+			ratio);
 	}
+	fflush(stdout);
+	fflush(json);
+}
+
+static inline void
+bench_print(const char *title, bench_way *ways, size_t count, FILE *json)
+{
+	bench_table(title, "ns", ways, count, BENCH_ROUNDS, json);
 }
 
 #endif

@@ -54,6 +54,7 @@ typedef struct account {
 typedef struct memory {
 	account *accounts; /* open addressing */
 	uint64_t mask;
+	int64_t count;
 	char *rows; /* events and statements, one behind the other */
 	size_t used, cap;
 	int log; /* -1: none */
@@ -83,6 +84,7 @@ memory_open(const char *folder, int64_t accounts)
 		m->mask *= 2;
 	m->accounts = need(calloc(m->mask, sizeof(account)));
 	m->mask--;
+	m->count = accounts;
 	m->log = -1;
 	m->cap = 1 << 20;
 	m->rows = need(malloc(m->cap));
@@ -146,8 +148,7 @@ memory_transfers(void *ledger, uint64_t first, uint64_t count,
 	memory *m = ledger;
 
 	for (uint64_t i = 0; i < count; i++) {
-		ledger_transfer t = ledger_transfer_at(
-			first + i, (int64_t)(m->mask + 1) / 2);
+		ledger_transfer t = ledger_transfer_at(first + i, m->count);
 
 		change(m, t.from + 1, -t.amount);
 		change(m, t.to + 1, t.amount);
@@ -172,12 +173,39 @@ memory_close(void *ledger)
 	free(m);
 }
 
-const ledger_way ledger_memory = {"C: a hash map, not durable", memory_open,
-				  memory_transfers, memory_close};
-const ledger_way ledger_ahead = {"C: a hash map and a write-ahead log",
-				 ahead_open, memory_transfers, memory_close};
+/* What was read is used, so that it is read. */
+static volatile int64_t seen;
 
-/* LMDB ----------------------------------------------------------------------- */
+static void
+memory_balances(void *ledger, uint64_t first, uint64_t count,
+		uint64_t in_flight)
+{
+	char row[ACCOUNT_BYTES];
+	memory *m = ledger;
+
+	(void)in_flight;
+	for (uint64_t i = 0; i < count; i++) {
+		ledger_transfer t = ledger_transfer_at(first + i, m->count);
+
+		memcpy(row, find(m, t.from + 1)->row, sizeof(row));
+		seen += row[0];
+	}
+}
+
+const ledger_way ledger_memory = {"C: a hash map, not durable",
+				  memory_open,
+				  memory_transfers,
+				  memory_close,
+				  memory_balances,
+				  NULL};
+const ledger_way ledger_ahead = {"C: a hash map and a write-ahead log",
+				 ahead_open,
+				 memory_transfers,
+				 memory_close,
+				 NULL,
+				 NULL};
+
+/* LMDB ------------------------------------------------------------------- */
 
 typedef struct lmdb {
 	MDB_env *env;
@@ -289,5 +317,72 @@ lmdb_close(void *ledger)
 	free(l);
 }
 
-const ledger_way ledger_lmdb = {"C: LMDB, durable commits", lmdb_open,
-				lmdb_transfers, lmdb_close};
+/* A transaction for each: a new reader, as a query that comes alone has. */
+static void
+lmdb_balances(void *ledger, uint64_t first, uint64_t count, uint64_t in_flight)
+{
+	char key[17], row[ACCOUNT_BYTES];
+	lmdb *l = ledger;
+	MDB_val k, v;
+	MDB_txn *txn;
+
+	(void)in_flight;
+	for (uint64_t i = 0; i < count; i++) {
+		ledger_transfer t =
+			ledger_transfer_at(first + i, l->accounts);
+
+		must(mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn), "begin");
+		k = make_key(key, 'a', (uint64_t)t.from + 1, 0);
+		must(mdb_get(txn, l->dbi, &k, &v), "get");
+		memcpy(row, v.mv_data, sizeof(row));
+		seen += row[0];
+		mdb_txn_abort(txn);
+	}
+}
+
+/* Copies the newest rows of one account. */
+static void
+lmdb_statement(MDB_cursor *cursor, int64_t id)
+{
+	static char rows[STATEMENT_ROWS][STATEMENT_BYTES];
+	char key[17];
+	MDB_val k = make_key(key, 's', (uint64_t)id, UINT64_MAX), v;
+	int code = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+
+	code = mdb_cursor_get(cursor, &k, &v, code ? MDB_LAST : MDB_PREV);
+	for (int i = 0; i < STATEMENT_ROWS && code == 0; i++) {
+		if (k.mv_size != 17 || memcmp(k.mv_data, key, 9))
+			break;
+		memcpy(rows[i], v.mv_data, STATEMENT_BYTES);
+		seen += rows[i][0];
+		code = mdb_cursor_get(cursor, &k, &v, MDB_PREV);
+	}
+}
+
+static void
+lmdb_statements(void *ledger, uint64_t first, uint64_t count,
+		uint64_t in_flight)
+{
+	lmdb *l = ledger;
+	MDB_cursor *cursor;
+	MDB_txn *txn;
+
+	(void)in_flight;
+	for (uint64_t i = 0; i < count; i++) {
+		ledger_transfer t =
+			ledger_transfer_at(first + i, l->accounts);
+
+		must(mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn), "begin");
+		must(mdb_cursor_open(txn, l->dbi, &cursor), "cursor");
+		lmdb_statement(cursor, t.from + 1);
+		mdb_cursor_close(cursor);
+		mdb_txn_abort(txn);
+	}
+}
+
+const ledger_way ledger_lmdb = {"C: LMDB, durable commits",
+				lmdb_open,
+				lmdb_transfers,
+				lmdb_close,
+				lmdb_balances,
+				lmdb_statements};

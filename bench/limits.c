@@ -6,8 +6,8 @@
  *
  *	limits IMAGE DATA COUNT [ROUNDS]
  */
-#include "app/app.h"
 #include "bench.h"
+#include "harness.h"
 
 static void
 run_once(stator_worker *w, const stator_ext *ext)
@@ -63,31 +63,19 @@ int
 main(int argc, char **argv)
 {
 	const stator_load_opts load = {.purpose = STATOR_TO_RUN};
-	const stator_app_opts app_opts = {.partitions = 1};
-	stator_problems problems = {0};
-	stator_version *version;
-	stator_worker *w;
-	stator_app *app;
-	stator_error err;
+	harness h;
 
 	if (argc < 4)
 		return 2;
-	version = stator__version_load(argv[1], &load, &problems);
-	if (version == NULL ||
-	    stator__app_open(&app, version, argv[2], &app_opts, &err))
-		return 1;
-	w = stator__worker_new(&app->partitions[0], app->deployment, &problems);
-	if (w == NULL ||
-	    app->partitions[0].ops->snapshot(app->partitions[0].store,
-					     &w->view.snapshot, &err))
-		return 1;
-	for (size_t i = 0; i < version->def->ext_count; i++)
-		if (version->def->exts[i].kind == STATOR_COMMAND &&
-		    strcmp(version->def->exts[i].engine, "lua") == 0) {
-			measure(w, &version->def->exts[i], atoi(argv[3]),
+	harness_open(&h, argv[1], argv[2], &load);
+	for (size_t i = 0; i < h.def->ext_count; i++)
+		if (h.def->exts[i].kind == STATOR_COMMAND &&
+		    strcmp(h.def->exts[i].engine, "lua") == 0) {
+			measure(h.worker, &h.def->exts[i], atoi(argv[3]),
 				argc > 4 ? atoi(argv[4]) : 100);
-			measure_slowest(w, &version->def->exts[i],
+			measure_slowest(h.worker, &h.def->exts[i],
 					atoi(argv[3]));
 		}
+	harness_close(&h);
 	return 0;
 }

@@ -5,18 +5,16 @@
  *
  *	storage IMAGE COUNTER.SO FOLDER JSON
  */
-#include "app/app.h"
 #include "bench.h"
+#include "harness.h"
 
 extern const stator_plugin bench_counter;
 
 enum { WAYS = 3, GETS = 100000, FAR_GETS = 2000 };
 
 typedef struct reader {
-	stator_problems problems;
 	stator_load_opts opts;
-	stator_app *app;
-	stator_worker *worker;
+	harness h;
 	stator_handles handles;
 	stator_handle *handle;
 	stator_arena arena;
@@ -24,30 +22,12 @@ typedef struct reader {
 	const stator_ext *ext;
 } reader;
 
-static void
-must(bool fine, const char *what, const char *said)
-{
-	if (fine)
-		return;
-	fprintf(stderr, "bench: %s: %s\n", what, said);
-	exit(1);
-}
-
-static const stator_ext *
-find_ext(const stator_def *def, const char *name)
-{
-	for (size_t i = 0; i < def->ext_count; i++)
-		if (strcmp(def->exts[i].name, name) == 0)
-			return &def->exts[i];
-	return NULL;
-}
-
 /* One number, as the counter keeps it, at the key of "visits". */
 static void
 fill(reader *r)
 {
 	static const char name[] = "visits";
-	stator_partition *p = &r->app->partitions[0];
+	stator_partition *p = &r->h.app->partitions[0];
 	stator_map *map = stator__map_new();
 	stator_builder b;
 	stator_error err;
@@ -59,10 +39,11 @@ fill(reader *r)
 	memcpy(key + 13, name, 6);
 	stator__map_write(map, stator__slice(key, sizeof(key)),
 			  stator__slice(value, 8), STATOR_CHANGE_PUT);
-	must(p->ops->commit(p->store, map, &err) == 0, "commit", err.msg);
+	harness_must(p->ops->commit(p->store, map, &err) == 0, "commit",
+		     err.msg);
 	stator__map_free(map);
-	must(p->ops->snapshot(p->store, &r->worker->view.snapshot, &err) == 0,
-	     "snapshot", err.msg);
+	harness_must(p->ops->refresh(r->h.worker->view.snapshot, &err) == 0,
+		     "snapshot", err.msg);
 	stator__build(&b, &r->arena, r->handle->use.key);
 	stator__build_bytes(&b, 1, stator__slice(name, 6), &err);
 	r->key = stator__build_done(&b);
@@ -71,36 +52,28 @@ fill(reader *r)
 static void
 open_reader(reader *r, const char *image, const char *data, bool trusted)
 {
-	stator_app_opts opts = {.partitions = 1};
-	stator_version *v;
+	stator_version *v = harness_load(&r->h, image, &r->opts);
 	stator_error err;
 
-	r->opts.plugin_folder = NULL;
-	v = stator__version_load(image, &r->opts, &r->problems);
-	must(v != NULL, image,
-	     r->problems.count ? r->problems.items[0].message : "");
 	for (size_t i = 0; i < v->registry->plugin_count; i++)
 		v->registry->plugins[i].source.trusted |= trusted;
-	must(stator__app_open(&r->app, v, data, &opts, &err) == 0, data,
-	     err.msg);
-	r->worker = stator__worker_new(&r->app->partitions[0],
-				       r->app->deployment, &r->problems);
-	must(r->worker != NULL, image, "no worker");
+	harness_start(&r->h, v, data);
 	r->handles.def = v->def;
 	r->handles.registry = v->registry;
-	r->handles.instances = r->app->deployment->instances[0];
-	must(stator__handle(&r->handles, "bench.Counter", NULL, "bench",
-			    &r->handle, &err) == 0,
-	     "handle", err.msg);
-	r->ext = find_ext(v->def, "bench.Get");
-	r->worker->state.limits.rows = UINT64_MAX;
+	r->handles.instances = r->h.app->deployment->instances[0];
+	harness_must(stator__handle(&r->handles, "bench.Counter", NULL, "bench",
+				    &r->handle, &err) == 0,
+		     "handle", err.msg);
+	r->ext = harness_ext(&r->h, "bench.Get");
+	r->h.worker->state.limits.rows = UINT64_MAX;
+	r->h.worker->state.limits.bytes_read = UINT64_MAX;
 	fill(r);
 }
 
 static double
 read_many(reader *r, int count)
 {
-	stator_state *st = &r->worker->state;
+	stator_state *st = &r->h.worker->state;
 	int64_t began = stator__monotonic_ns();
 	stator_error err;
 	stator_row value;
@@ -109,9 +82,10 @@ read_many(reader *r, int count)
 	for (int i = 0; i < count; i += 10) {
 		stator__state_begin(st, r->ext, 1);
 		for (int k = 0; k < 10; k++)
-			must(stator__state_get(st, r->handle, &r->key, &value,
-					       &err) == STATOR_OK,
-			     "get", err.msg);
+			harness_must(stator__state_get(st, r->handle, &r->key,
+						       &value,
+						       &err) == STATOR_OK,
+				     "get", err.msg);
 		stator__state_end(st);
 	}
 	return (double)(stator__monotonic_ns() - began) / count;
@@ -120,15 +94,9 @@ read_many(reader *r, int count)
 static void
 close_reader(reader *r)
 {
-	stator_partition *p = &r->app->partitions[0];
-
-	p->ops->snapshot_end(r->worker->view.snapshot);
-	r->worker->view.snapshot = NULL;
-	stator__worker_free(r->worker);
 	stator__handles_free(&r->handles);
 	stator__arena_free(&r->arena);
-	stator__app_close(r->app);
-	stator__problems_free(&r->problems);
+	harness_close(&r->h);
 }
 
 int
@@ -143,9 +111,9 @@ main(int argc, char **argv)
 	char path[4096], far[4096];
 	FILE *json;
 
-	must(argc == 5, "usage", "storage IMAGE COUNTER.SO FOLDER JSON");
-	json = fopen(argv[4], "a");
-	must(json != NULL, argv[4], "cannot be written");
+	harness_must(argc == 5, "usage",
+		     "storage IMAGE COUNTER.SO FOLDER JSON");
+	json = bench_json(argv[4]);
 	file = (const char *const *)&argv[2];
 	readers[0].opts.plugins = &linked;
 	readers[0].opts.plugin_count = 1;

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "store/file.h"
 #include "store/store.h"
 
@@ -147,22 +148,6 @@ fill(bench *b)
 	b->commit_count = 0;
 }
 
-/* Memory that is not a file's. */
-static long
-anonymous_mb(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	long kb = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssAnon: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb >> 10;
-}
-
 static void
 run_store(bench *b, const char *path, size_t transfers, size_t batch,
 	  size_t overlay)
@@ -188,7 +173,7 @@ run_store(bench *b, const char *path, size_t transfers, size_t batch,
 	b->wall = seconds(CLOCK_MONOTONIC) - start;
 	b->thread = seconds(CLOCK_THREAD_CPUTIME_ID) - thread;
 	b->process = seconds(CLOCK_PROCESS_CPUTIME_ID) - process;
-	b->memory = anonymous_mb();
+	b->memory = bench_memory_kb() >> 10;
 	b->ops->snapshot_end(b->snapshot);
 	b->ops->close(b->store);
 	stator__map_free(b->map);

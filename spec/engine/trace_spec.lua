@@ -65,7 +65,7 @@ describe("what an extension does in every run", function()
   setup(function()
     program = os.tmpname()
     local flags = stator.sanitized and "-fsanitize=address,undefined" or ""
-    local line = ("gcc -std=gnu11 -D_GNU_SOURCE -g %s -Isrc -Isrc/include "
+    local line = ("gcc -std=gnu11 -D_GNU_SOURCE -g %s -Ibench -Isrc -Isrc/include "
       .. "spec/fixtures/traces.c -o %s %s/libstator.a -llua5.1-lpeg -lpthread -lm "
       .. "$(pkg-config --cflags --libs luajit lmdb yajl libpcre2-8)")
     local code, _, err = stator.shell(line:format(flags, program, stator.build))

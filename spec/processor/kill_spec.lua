@@ -1,52 +1,10 @@
+local moves = require "support.moves"
 local stator = require "support.stator"
 
 -- Kills in all; fewer where every process is slow.
 local ROUNDS, KILLS_A_ROUND = stator.sanitized and 4 or 20, 10
-local ACCOUNTS, REQUESTS, START = 10, 900, 1000000
+local ACCOUNTS, REQUESTS, START = moves.ACCOUNTS, 900, moves.START
 local SEED = tonumber(os.getenv "SEED") or os.time()
-
-local SCHEMA = [[
-  TABLE Account INHERITS sys.CDoc (Balance int64 NOT NULL);
-  TYPE Params (Source ref(Account) NOT NULL, Target ref(Account) NOT NULL, Amount int64 NOT NULL,
-    Text varchar NOT NULL);
-  VIEW Row (Account ref NOT NULL, Offset int64 NOT NULL, Amount int64, Text varchar,
-    PRIMARY KEY ((Account), Offset)) AS RESULT OF Write;
-  VIEW Count (Account ref NOT NULL, One int32 NOT NULL, Times int64,
-    PRIMARY KEY ((Account), One)) AS RESULT OF CountThem;
-  EXTENSION ENGINE LUA (
-    COMMAND Move(Params) INTENTS(sys.Record(Account));
-    SYNC PROJECTOR Write AFTER EXECUTE ON Move INTENTS(sys.View(Row));
-    PROJECTOR CountThem AFTER EXECUTE ON Move INTENTS(sys.View(Count));
-  );]]
-
-local MODULE = [[
-  local Account, Row, Count = state.record "Account", state.view "Row", state.view "Count"
-  local function add(account, amount)
-    local key = Account { ID = account }
-    local row = state.must_get(key)
-    state.update(key, row).Balance = row.Balance + amount
-  end
-  function M.Move(args)
-    add(args.Source, -args.Amount)
-    add(args.Target, args.Amount)
-  end
-  function M.Write(event)
-    local args = event.ArgumentObject
-    local offset = event.WLogOffset
-    state.new(Row { Account = args.Source, Offset = offset },
-      { Amount = -args.Amount, Text = args.Text })
-    state.new(Row { Account = args.Target, Offset = offset },
-      { Amount = args.Amount, Text = args.Text })
-  end
-  function M.CountThem(event)
-    local key = Count { Account = event.ArgumentObject.Source, One = 1 }
-    local seen = state.get(key)
-    if seen then
-      state.update(key, seen).Times = seen.Times + 1
-    else
-      state.new(key).Times = 1
-    end
-  end]]
 
 -- Writes requests in small bursts, so that the command commits many groups.
 local FEEDER = [[
@@ -157,7 +115,7 @@ describe("a host that is killed #crash seed " .. SEED, function()
   it(("loses nothing that was acknowledged, and leaves nothing half-applied, %d times")
     :format(ROUNDS * KILLS_A_ROUND), function()
     math.randomseed(SEED)
-    local image, folder = stator.shop(SCHEMA, MODULE), stator.folder()
+    local image, folder = stator.shop(moves.SCHEMA, moves.MODULE), stator.folder()
     stator.write(folder .. "/feeder.lua", FEEDER)
     local acknowledged_in_all, cut_short = 0, 0
     for round = 1, ROUNDS do

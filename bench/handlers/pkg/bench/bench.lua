@@ -1,0 +1,37 @@
+local state = require "stator.state"
+
+local Sums, Texts = state.view "Sums", state.view "Texts"
+
+local M = {}
+
+function M.Empty() end
+
+-- Reads four fields, and puts a value of four.
+function M.Handle()
+  local seen = state.get(Sums { Year = 2026, Month = 5 })
+  state.new(Sums { Year = 2026, Month = 6 }, {
+    A = seen and seen.A + 1 or 1,
+    B = seen and seen.B + 1 or 1,
+    C = seen and seen.C + 1 or 1,
+    D = seen and seen.D + 1 or 1,
+  })
+end
+
+function M.WriteTexts()
+  state.new(Texts { Year = 2026, Month = 5 }, { Text = ("x"):rep(500) })
+end
+
+function M.Text()
+  local row = state.must_get(Texts { Year = 2026, Month = 5 })
+  if #row.Text ~= 500 then error "another text" end
+end
+
+function M.Nested(order)
+  local total = 0
+  for _, item in order.Items:each() do
+    total = total + item.Quantity * item.SinglePrice
+  end
+  if total ~= 550 then error "another total" end
+end
+
+return M
