@@ -201,6 +201,8 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     paths["@" .. m.path] = true
     numbers["@" .. m.path] = m.number
   end
+  -- A whole run is one trace where that can be: the usual limits are for less.
+  require("jit.opt").start("maxrecord=16000", "maxirconst=4000", "maxsnap=2000", "maxside=400")
   note_traces(api, engine, numbers)
   local raise = make_raise(run, paths)
   local rows, state = require "stator.rows", require "stator.state"
@@ -240,8 +242,8 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     stype = api.met_type(engine, met)
   end
 
-  -- Gives the function that is to run, and its arguments. It is the host that calls it: so a
-  -- trace of it, and each that leaves one of these on a side, ends where it returns.
+  -- Runs an extension. It is called at the end of a call: so it returns to the host, where a
+  -- trace of it ends, and each that leaves one of these on a side.
   local function start(index, seed)
     begin(seed)
     raised_text, breach_text, run.breached = nil, nil, 0
@@ -249,10 +251,10 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     running = entry.f
     if entry.kind == COMMAND then
       local args, unlogged = rows.any(0), rows.any(1)
-      return entry.f, args, unlogged
+      return entry.f(args, unlogged)
     end
     local args = rows.any(0)
-    return entry.f, args
+    return entry.f(args)
   end
 
   -- What became of a run that failed, or that has passed a limit: the code and the text.

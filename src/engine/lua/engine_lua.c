@@ -420,9 +420,7 @@ run_function(lua_engine *e, const stator_ext *ext)
 	lua_pushinteger(L, (lua_Integer)ext->index + 1);
 	/* The seed of math.random. */
 	lua_pushnumber(L, (double)((uint64_t)e->run.base % 2147483646));
-	if (lua_pcall(L, 2, ext->kind == STATOR_COMMAND ? 3 : 2, 0))
-		return false;
-	return lua_pcall(L, ext->kind == STATOR_COMMAND ? 2 : 1, 0, 0) == 0;
+	return lua_pcall(L, 2, 0, 0) == 0;
 }
 
 /* A code and a message from the error on top of the stack. */
