@@ -90,6 +90,17 @@ stator_version *stator__version_load(const char *image,
 				     stator_problems *problems);
 void stator__version_free(stator_version *version);
 
+/*
+ * Schemas of data. The schema of the version that was deployed last is kept in
+ * the folder of the application's data. What the version would break in that
+ * is added to the problems; OK when none is, or nothing is kept.
+ */
+int stator__schema_check(const stator_version *version, const char *folder,
+			 stator_problems *problems, stator_error *err);
+/* Puts the version's schema in the place of the one that is kept. */
+int stator__schema_keep(const stator_version *version, const char *folder,
+			stator_error *err);
+
 /* Deployments ---------------------------------------------------------------- */
 
 typedef struct stator_app stator_app;
@@ -186,6 +197,9 @@ int stator__app_open(stator_app **out, stator_version *version,
 		     stator_error *err);
 void stator__app_close(stator_app *app);
 stator_partition *stator__app_partition(const stator_app *app, int64_t wsid);
+/* Where the data of an application is: under its name, with "." for "/". Caller
+ * frees. */
+char *stator__app_folder(const char *data, const char *app);
 /* Where the data of partition `i` is. Caller frees. */
 char *stator__app_partition_folder(const stator_app *app, uint32_t i);
 

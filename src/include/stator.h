@@ -187,6 +187,15 @@ STATOR_API int stator_dump(const char *image, const char *data,
 			   stator_on_reply on_line, void *ctx,
 			   stator_error *err);
 
+/*
+ * As `stator_check`, and with it what the image would break in the data that is
+ * there, which its deployment would be refused for. Data may be in use.
+ * [any-thread]
+ */
+STATOR_API int stator_check_data(const char *image, const char *data,
+				 const stator_host_opts *opts,
+				 stator_on_problem on_problem, void *ctx);
+
 /* Plugins ----------------------------------------------------------------- */
 
 /*
