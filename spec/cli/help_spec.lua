@@ -184,8 +184,8 @@ describe("a wrong command line", function()
     'check: unexpected "two"; see `stator check --help`')
   refuses("check with an unknown option", "check --deep image",
     "check: no option --deep; see `stator check --help`")
-  refuses("check with an option of run", "check image --data d",
-    "check: no option --data; see `stator check --help`")
+  refuses("check with an option of run", "check image --watch",
+    "check: no option --watch; see `stator check --help`")
   refuses("dump without anything", "dump",
     "dump: needs IMAGE, --data DIR and what to dump; see `stator dump --help`")
   refuses("dump with an option of run", "dump image --data d wlog --partitions 2",

@@ -19,6 +19,14 @@ typedef enum stator_durability {
 	STATOR_DURABILITY_NONE
 } stator_durability;
 
+/* How asynchronous projectors work. */
+typedef struct stator_projecting {
+	uint32_t bundle, bundle_ms; /* runs of a bundle, and how long it takes */
+	uint32_t tries;		    /* of an event, before it is parked at it */
+	uint32_t wait_ms;	    /* at most, behind the first of these */
+	uint32_t most_wait_ms;	    /* at most, behind any */
+} stator_projecting;
+
 /* What descriptor.json says, with its defaults. */
 typedef struct stator_descriptor {
 	const char *file;
@@ -31,6 +39,7 @@ typedef struct stator_descriptor {
 	stator_limits limits;
 	stator_reset reset;
 	stator_durability durability;
+	stator_projecting projecting;
 	uint64_t log_memory; /* for what is in the log only, all partitions */
 	const struct stator_json *packages; /* limits, reset of single ones */
 	const struct stator_json *storages; /* configuration, isolation */
