@@ -261,6 +261,33 @@ describe("the schema of data", function()
     assert.equal(200, sell(image_of(OLD), data)[1].status)
   end)
 
+  it("is not that of a version that lacks what the embedder brings", function()
+    local data = stator.folder()
+    sell(image_of(OLD), data)
+    local path = data .. "/shop/schema.json"
+    local kept = stator.read(path)
+    local _, _, err, code = sell(image_of(changed("  EXTENSION ENGINE LUA",
+      "  EXTENSION ENGINE BUILTIN ( COMMAND Missing(); );\n  EXTENSION ENGINE LUA")), data)
+    assert.equal(1, code)
+    assert.matches("shop.Missing: the embedder registers no such builtin", err, 1, true)
+    assert.equal(kept, stator.read(path))
+  end)
+
+  it("is what it was when a version turns out not to start", function()
+    local ffi, lib = require "ffi", require "support.lib"
+    ffi.cdef "void stator__schema_put_back(const char *folder, const stator_buf *before);"
+    local data = stator.folder()
+    local path, text = data .. "/schema.json", '{"format":1}'
+    local before = ffi.new "stator_buf"
+    stator.write(path, "that of the new version")
+    before.data, before.size = ffi.cast("uint8_t *", text), #text
+    lib.C.stator__schema_put_back(data, before)
+    assert.equal(text, stator.read(path))
+    before.size = 0
+    lib.C.stator__schema_put_back(data, before)
+    assert.is_nil((io.open(path)))
+  end)
+
   it("need not be there: data of a version that kept none is taken as it is", function()
     local data = stator.folder()
     sell(image_of(OLD), data)

@@ -106,9 +106,12 @@ void stator__version_free(stator_version *version);
  */
 int stator__schema_check(const stator_version *version, const char *folder,
 			 stator_problems *problems, stator_error *err);
-/* Puts the version's schema in the place of the one that is kept. */
+/* Puts the version's schema in the place of the one that is kept, and that into
+ * `before`, which the caller frees. */
 int stator__schema_keep(const stator_version *version, const char *folder,
-			stator_error *err);
+			stator_buf *before, stator_error *err);
+/* The version is not deployed after all: the one before it is kept again. */
+void stator__schema_put_back(const char *folder, const stator_buf *before);
 
 /* Deployments ---------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app/app.h"
 #include "app/compat.h"
@@ -194,19 +195,55 @@ describe(stator_buf *buf, const stator_version *v)
 	stator__buf_str(buf, "\n");
 }
 
+/* What is kept now; empty when nothing is. */
+static int
+read_kept(const char *path, stator_buf *out, stator_error *err)
+{
+	stator_arena arena = {0};
+	stator_slice text;
+	int error = stator__file_read(&arena, path, &text);
+
+	if (error == 0)
+		stator__buf_put(out, text.data, text.size);
+	stator__arena_free(&arena);
+	return error == 0 || error == ENOENT
+		       ? STATOR_OK
+		       : stator__fail(err, STATOR_IO, "%s: %s", path,
+				      strerror(error));
+}
+
 int
 stator__schema_keep(const stator_version *v, const char *folder,
-		    stator_error *err)
+		    stator_buf *before, stator_error *err)
 {
 	char *path = stator__schema_path(folder);
 	stator_buf text = {NULL, 0, 0};
-	int code = STATOR_OK;
+	int code = read_kept(path, before, err);
 
 	describe(&text, v);
-	if (!stator__file_replace(path, stator__slice(text.data, text.size)))
+	if (code == STATOR_OK &&
+	    !stator__file_replace(path, stator__slice(text.data, text.size)))
 		code = stator__fail(err, STATOR_IO, "%s: %s", path,
 				    strerror(errno));
 	free(text.data);
 	free(path);
 	return code;
+}
+
+void
+stator__schema_put_back(const char *folder, const stator_buf *before)
+{
+	char *path = stator__schema_path(folder);
+	bool done = before->size
+			    ? stator__file_replace(path,
+						   stator__slice(before->data,
+								 before->size))
+			    : unlink(path) == 0;
+
+	if (!done)
+		stator__logf(STATOR_LOG_ERROR, "schema",
+			     "%s: %s; it is that of a version that was not "
+			     "deployed",
+			     path, strerror(errno));
+	free(path);
 }

@@ -223,6 +223,7 @@ upgrade(stator_host *h, stator_version *version,
 {
 	stator_deployment *old = h->app->deployment, *new;
 	stator_problems problems = {0};
+	stator_buf before = {NULL, 0, 0};
 	stator_query_pool *queries;
 	int code = STATOR_OK;
 
@@ -251,8 +252,9 @@ upgrade(stator_host *h, stator_version *version,
 		code = report(&problems, opts ? opts->on_problem : NULL,
 			      opts ? opts->ctx : NULL, err);
 	else
-		code = stator__schema_keep(version, h->app->data, err);
+		code = stator__schema_keep(version, h->app->data, &before, err);
 	stator__problems_free(&problems);
+	free(before.data);
 	if (code) {
 		drop_upgrade(h, new, queries);
 		return code;
@@ -265,6 +267,26 @@ upgrade(stator_host *h, stator_version *version,
 	stator__deployment_free(old);
 	warn_of_jobs(new->version->def);
 	return STATOR_OK;
+}
+
+/* What is written from here on is of the new schema. */
+static int
+start_on_data(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
+{
+	const stator_version *version = h->app->deployment->version;
+	stator_buf before = {NULL, 0, 0};
+	int code = check_schema(version, h->app->data, opts, err);
+
+	if (code)
+		return code;
+	code = stator__schema_keep(version, h->app->data, &before, err);
+	if (code == STATOR_OK) {
+		code = start(h, opts, err);
+		if (code)
+			stator__schema_put_back(h->app->data, &before);
+	}
+	free(before.data);
+	return code;
 }
 
 static int
@@ -291,11 +313,7 @@ deploy(stator_host *h, const char *image, const char *data,
 		return upgrade(h, version, opts, err);
 	code = stator__app_open(&h->app, version, data, &app_opts, err);
 	if (code == STATOR_OK)
-		code = check_schema(version, h->app->data, opts, err);
-	if (code == STATOR_OK)
-		code = start(h, opts, err);
-	if (code == STATOR_OK)
-		code = stator__schema_keep(version, h->app->data, err);
+		code = start_on_data(h, opts, err);
 	if (code)
 		stop(h);
 	return code;
