@@ -127,8 +127,8 @@ typedef struct stator_deploy_opts {
 
 /*
  * Loads an image and opens its data, which is made when it is missing.
- * STATOR_IMAGE when the image has errors: `on_problem` was given all of them,
- * `err` the first. `opts` may be NULL.
+ * STATOR_IMAGE when the image has errors, or its schema does not fit the data:
+ * `on_problem` was given all of them, `err` the first. `opts` may be NULL.
  *
  * A second call, for an image of the same application, puts a new version in
  * the place of the one that runs, while requests are served: runs that began

@@ -54,6 +54,7 @@ struct stator_async {
 	stator_effects *effects; /* NULL: no storage has any */
 	uint64_t random;
 	int64_t save_at; /* when offsets may be saved that are alone */
+	int64_t blind;	 /* looks that have failed, in a row */
 	bool running;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -208,7 +209,8 @@ run_bundle(stator_async *a, async_projector *p, int64_t last, int64_t *offset,
 
 		code = load_event(a, *offset + 1, &event, err);
 		if (code == STATOR_NONE)
-			break;
+			code = stator__fail(err, STATOR_CORRUPT,
+					    "the event is not in the log");
 		stator__map_mark(a->bundle);
 		if (code == STATOR_OK &&
 		    stator__projector_wants(p->ext, def, &event)) {
@@ -444,12 +446,15 @@ do_effects(stator_async *a)
 	return false;
 }
 
-/* The least offset that all projectors that can go on have seen. */
+/* The least offset that all projectors that can go on have seen; the last one
+ * when none can, so that nobody waits for them. */
 static int64_t
 progress(const stator_async *a, int64_t last)
 {
 	int64_t least = last;
 
+	if (a->blind > a->opts->tries)
+		return last;
 	for (size_t i = 0; i < a->count; i++) {
 		const async_projector *p = &a->projectors[i];
 		int64_t offset = p->rebuilding ? 0 : p->offset;
@@ -510,13 +515,19 @@ wait_for_more(stator_async *a, int64_t handled, bool effects_done)
 }
 
 /* An old snapshot keeps memory and pages, also where all is parked. */
-static void
+static bool
 look_afresh(stator_async *a)
 {
 	stator_error err;
 
-	if (a->worker->view.ops->refresh(a->worker->view.snapshot, &err))
+	if (a->worker->view.ops->refresh(a->worker->view.snapshot, &err) ==
+	    STATOR_OK) {
+		a->blind = 0;
+		return true;
+	}
+	if (a->blind++ <= a->opts->tries)
 		stator__log(STATOR_LOG_WARNING, "projectors", err.msg);
+	return false;
 }
 
 static void *
@@ -527,20 +538,21 @@ async_main(void *ctx)
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
 		int64_t last = a->last;
-		bool done = true, effects_done;
+		bool done = true, effects_done = false, fresh;
 
 		pthread_mutex_unlock(&a->lock);
-		look_afresh(a);
-		for (size_t i = 0; i < a->count; i++)
+		fresh = look_afresh(a);
+		for (size_t i = 0; fresh && i < a->count; i++)
 			done &= step(a, &a->projectors[i], last);
-		if (stator__monotonic_ns() >= a->save_at)
+		if (fresh && stator__monotonic_ns() >= a->save_at)
 			save_offsets(a);
-		effects_done = do_effects(a);
+		if (fresh)
+			effects_done = do_effects(a);
 		pthread_mutex_lock(&a->lock);
-		a->seen = effects_done ? progress(a, last) : last - 1;
+		a->seen = effects_done || !fresh ? progress(a, last) : last - 1;
 		pthread_cond_broadcast(&a->done);
 		if (done && a->last == last && !a->stopping)
-			wait_for_more(a, last, effects_done);
+			wait_for_more(a, last, fresh && effects_done);
 	}
 	pthread_mutex_unlock(&a->lock);
 	save_offsets(a);
