@@ -178,6 +178,17 @@ describe("stator projectors --retry", function()
     assert.equal(view(mended, data, "shop.Log"), view(mended, data, "shop.Sums"))
   end)
 
+  it("takes the name in any place", function()
+    for _, options in ipairs { "--projector shop.Fragile --retry", "shop.Fragile --retry",
+      "--retry=shop.Fragile" } do
+      local folder = stator.folder()
+      stator.run(image_of "number == 1", folder, events(1, 1))
+      local list, code = projectors(image_of(), folder, options)
+      assert.same({ 0, "running" }, { code, list["shop.Fragile"][1].state })
+      assert.is_nil(list["shop.Count"])
+    end
+  end)
+
   it("without a name does so for all", function()
     stator.run(image_of "number == 3", data, events(1, 5))
     local list, code = projectors(image_of(), data, "--retry")

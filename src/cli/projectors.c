@@ -7,11 +7,12 @@
 #include "cli/cli.h"
 
 typedef struct projectors_args {
-	const char *image, *data, *partition, *preemption;
+	const char *data, *partition, *preemption;
+	const char *words[2]; /* the image, and perhaps a projector */
 	const char *projector, *retry, *skip, *rebuild;
 	const char *plugins[CLI_MOST];
 	size_t plugin_count;
-	bool retries, json;
+	bool retries, rebuilds, json;
 } projectors_args;
 
 static void
@@ -25,18 +26,21 @@ on_line(void *ctx, const char *text, size_t size)
 static int
 read_action(const projectors_args *args, stator_projectors_opts *opts)
 {
-	if (args->retries + (args->skip != NULL) + (args->rebuild != NULL) > 1)
+	if (args->retries + (args->skip != NULL) + args->rebuilds > 1)
 		return cli_fail(EXIT_USAGE,
 				"projectors: only one of --retry, --skip and "
 				"--rebuild");
-	opts->projector = args->projector;
+	opts->projector = args->retry	    ? args->retry
+			  : args->rebuild   ? args->rebuild
+			  : args->projector ? args->projector
+					    : args->words[1];
 	if (args->retries) {
 		opts->action = STATOR_PROJECTORS_RETRY;
-		if (args->retry)
-			opts->projector = args->retry;
-	} else if (args->rebuild) {
+	} else if (args->rebuilds) {
 		opts->action = STATOR_PROJECTORS_REBUILD;
-		opts->projector = args->rebuild;
+		if (opts->projector == NULL)
+			return cli_fail(EXIT_USAGE, "projectors: --rebuild "
+						    "needs a value");
 	} else if (args->skip) {
 		opts->action = STATOR_PROJECTORS_SKIP;
 		if (!cli_number("projectors: --skip", args->skip, 1, INT64_MAX,
@@ -60,7 +64,7 @@ show(const projectors_args *args, stator_projectors_opts *opts)
 	opts->host = &host;
 	opts->on_problem = cli_problem;
 	opts->problem_ctx = stderr;
-	if (stator_projectors(args->image, args->data, opts, on_line, stdout,
+	if (stator_projectors(args->words[0], args->data, opts, on_line, stdout,
 			      &err))
 		return cli_fail(EXIT_WRONG, "projectors: %s", err.msg);
 	return EXIT_FINE;
@@ -69,20 +73,20 @@ show(const projectors_args *args, stator_projectors_opts *opts)
 static int
 run(int argc, char **argv)
 {
-	projectors_args args = {NULL};
+	projectors_args args = {.data = NULL};
 	const cli_option options[] = {
 		{"--data", &args.data, NULL, NULL},
 		{"--partition", &args.partition, NULL, NULL},
 		{"--projector", &args.projector, NULL, NULL},
 		{"--retry", &args.retry, NULL, &args.retries},
 		{"--skip", &args.skip, NULL, NULL},
-		{"--rebuild", &args.rebuild, NULL, NULL},
+		{"--rebuild", &args.rebuild, NULL, &args.rebuilds},
 		{"--json", NULL, NULL, &args.json},
 		{"--plugin", args.plugins, &args.plugin_count, NULL},
 		{"--preemption", &args.preemption, NULL, NULL}};
 	stator_projectors_opts opts = STATOR_PROJECTORS_OPTS_INIT;
 	int count = cli_parse(&cli_projectors, argc, argv, options, 9,
-			      &args.image, 1);
+			      args.words, 2);
 
 	if (count < 0)
 		return EXIT_USAGE;
@@ -137,7 +141,7 @@ const cli_command cli_projectors = {
 		"             refused when somebody else writes them, or "
 		"when it has other\n"
 		"             intents\n"
-		"--projector  only this one\n"
+		"--projector  only this one; IMAGE NAME says the same\n"
 		"--partition  only this one\n"
 		"--json       one JSON object a line\n"
 		"--plugin, --preemption\n"

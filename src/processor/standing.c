@@ -212,19 +212,28 @@ stator__async_named(const stator_def *def, stator_slice name,
 
 /* Orders ------------------------------------------------------------------ */
 
+static int
+parked_at(const stator_view *view, stator_arena *arena, const stator_ext *ext,
+	  stator_trouble *t, stator_error *err)
+{
+	int code = stator__trouble_get(view, arena, ext->name, t, err);
+
+	if (code < 0 || t->parked)
+		return code;
+	return stator__fail(err, STATOR_NOT_FOUND, "%s is not parked",
+			    ext->name);
+}
+
 int
 stator__projector_retry(const stator_view *view, stator_map *map,
 			stator_arena *arena, const stator_ext *ext,
 			stator_error *err)
 {
 	stator_trouble t;
-	int code = stator__trouble_get(view, arena, ext->name, &t, err);
+	int code = parked_at(view, arena, ext, &t, err);
 
-	if (code < 0)
+	if (code)
 		return code;
-	if (!t.parked)
-		return stator__fail(err, STATOR_NOT_FOUND, "%s is not parked",
-				    ext->name);
 	stator__trouble_drop(map, arena, ext->name);
 	return STATOR_OK;
 }
@@ -235,13 +244,10 @@ stator__projector_skip(const stator_view *view, stator_map *map,
 		       int64_t event, stator_error *err)
 {
 	stator_trouble t;
-	int code = stator__trouble_get(view, arena, ext->name, &t, err);
+	int code = parked_at(view, arena, ext, &t, err);
 
-	if (code < 0)
+	if (code)
 		return code;
-	if (!t.parked)
-		return stator__fail(err, STATOR_NOT_FOUND, "%s is not parked",
-				    ext->name);
 	if (t.event != event)
 		return stator__fail(err, STATOR_NOT_FOUND,
 				    "%s is parked at event %lld, not %lld",
