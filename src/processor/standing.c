@@ -359,7 +359,8 @@ stator__projector_drop_views(const stator_view *view, stator_map *map,
 			     size_t most, stator_error *err)
 {
 	/* What is deleted is not to move what is read. */
-	const stator_view below = {view->ops, view->snapshot, NULL};
+	const stator_view below = {.ops = view->ops,
+				   .snapshot = view->snapshot};
 	int code = STATOR_OK;
 
 	for (size_t i = 0; i < ext->intent_count; i++) {
