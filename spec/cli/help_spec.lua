@@ -8,7 +8,7 @@ local function stator_with(arguments)
   return stator.shell(stator.command .. " " .. arguments .. " < /dev/null")
 end
 
-local COMMANDS = { "run", "check", "dump" }
+local COMMANDS = { "run", "check", "dump", "projectors" }
 
 local function good_image()
   return stator.shop("EXTENSION ENGINE LUA ( COMMAND Nop(); );", "function M.Nop() end")
@@ -73,7 +73,8 @@ describe("stator --help", function()
   end)
 
   it("has lines of 80 columns at most", function()
-    for _, arguments in ipairs { "--help", "run --help", "check --help", "dump --help" } do
+    for _, arguments in ipairs { "--help", "run --help", "check --help", "dump --help",
+      "projectors --help" } do
       local _, out = stator_with(arguments)
       for line in out:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
     end
@@ -184,8 +185,16 @@ describe("a wrong command line", function()
     'check: unexpected "two"; see `stator check --help`')
   refuses("check with an unknown option", "check --deep image",
     "check: no option --deep; see `stator check --help`")
-  refuses("check with an option of run", "check image --data d",
-    "check: no option --data; see `stator check --help`")
+  refuses("check with an option of run", "check image --watch",
+    "check: no option --watch; see `stator check --help`")
+  refuses("projectors without data", "projectors image", "projectors: needs IMAGE and --data DIR")
+  refuses("projectors with two orders", "projectors image --data d --retry --skip 3",
+    "projectors: only one of --retry, --skip and --rebuild")
+  refuses("projectors with a word in the place of an offset",
+    "projectors image --data d --skip first", "projectors: --skip: expected a whole number from 1 "
+    .. 'to 9223372036854775807, found "first"')
+  refuses("projectors with --rebuild without its value", "projectors image --data d --rebuild",
+    "projectors: --rebuild needs a value")
   refuses("dump without anything", "dump",
     "dump: needs IMAGE, --data DIR and what to dump; see `stator dump --help`")
   refuses("dump with an option of run", "dump image --data d wlog --partitions 2",

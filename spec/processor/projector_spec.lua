@@ -40,7 +40,8 @@ VIEW Log ( K int32 NOT NULL, Name varchar(50) NOT NULL, N int64, Text varchar(50
   PRIMARY KEY ((K), Name) ) AS RESULT OF %s;
 ]]
 
-describe("a trigger", function()
+for _, sync in ipairs { "SYNC ", "" } do
+describe(sync == "" and "a trigger of an async projector" or "a trigger", function()
   local TRIGGERS = {
     { "Execute", "EXECUTE ON Do" },
     { "ExecuteTwo", "EXECUTE ON (Do, Other)" },
@@ -56,6 +57,7 @@ describe("a trigger", function()
     { "Both", "EXECUTE ON Do OR AFTER INSERT ON Article" },
     { "Nested", "INSERT ON BillLine" },
     { "CDoc", "INSERT ON sys.CDoc" },
+    { "CSingleton", "INSERT ON sys.CSingleton" },
     { "WDoc", "INSERT ON sys.WDoc" },
     { "BaseUpdate", "UPDATE ON sys.CDoc" },
   }
@@ -64,6 +66,7 @@ describe("a trigger", function()
     TABLE Article INHERITS sys.CDoc ( Price int32 );
     TABLE Person INHERITS sys.CDoc ( Age int32, Jobs TABLE Job ( Title varchar ) );
     TABLE Bill INHERITS sys.WDoc ( Number int32, Lines TABLE BillLine ( Quantity int32 ) );
+    TABLE Setting INHERITS sys.CSingleton ( Theme varchar );
     TABLE Order INHERITS sys.ODoc ( Number int32 );
     TYPE Params ( Number int32 );
     TYPE Others ( Number int32 );
@@ -102,6 +105,7 @@ describe("a trigger", function()
     { "a new nested record of a WDoc",
       { cud(1, record("Bill", 1), nested("BillLine", 2, "Lines")) },
       "ExecuteCUD Nested WDoc" },
+    { "a new singleton", { cud(1, record("Setting", 1)) }, "ExecuteCUD CDoc CSingleton" },
     { "a new WDoc", { cud(1, record("Bill", 1)) }, "ExecuteCUD WDoc" },
     { "an update", { cud(1, { ["sys.ID"] = 200001, Price = 5 }) },
       "ExecuteCUD Update Either BaseUpdate", true },
@@ -129,7 +133,8 @@ describe("a trigger", function()
   setup(function()
     local declared, module = {}, { COUNTER }
     for i, trigger in ipairs(TRIGGERS) do
-      declared[i] = ("SYNC PROJECTOR %s AFTER %s INTENTS(sys.View(Log));"):format(unpack(trigger))
+      declared[i] = (sync .. "PROJECTOR %s AFTER %s INTENTS(sys.View(Log));"):format(
+        unpack(trigger))
       module[i + 1] = ("M.%s = counter %q"):format(trigger[1], trigger[1])
     end
     module[#module + 1] = [[
@@ -165,7 +170,7 @@ describe("a trigger", function()
     local image = stator.shop(LOG:format "P" .. [[
       TABLE Article INHERITS sys.CDoc ( Price int32, Sizes TABLE Size ( Litres int32 ) );
       TABLE Bill INHERITS sys.WDoc ( Number int32 );
-      EXTENSION ENGINE LUA ( SYNC PROJECTOR P AFTER ]] .. trigger .. [[
+      EXTENSION ENGINE LUA ( ]] .. sync .. [[PROJECTOR P AFTER ]] .. trigger .. [[
         INTENTS(sys.View(Log)); );]], COUNTER .. 'M.P = counter "P"')
     local data = stator.folder()
     stator.run(image, data, { request })
@@ -193,7 +198,7 @@ describe("a trigger", function()
     local image = stator.shop(LOG:format "P" .. [[
       TABLE Article INHERITS sys.CDoc ( Price int32 );
       EXTENSION ENGINE LUA (
-        SYNC PROJECTOR P AFTER ACTIVATE ON Article INTENTS(sys.View(Log)); );]],
+        ]] .. sync .. [[PROJECTOR P AFTER ACTIVATE ON Article INTENTS(sys.View(Log)); );]],
       COUNTER .. 'M.P = counter "P"')
     local data = stator.folder()
     stator.run(image, data, { cud(1, record("Article", 1)),
@@ -203,6 +208,7 @@ describe("a trigger", function()
     assert.same({ { P = 1 } }, counts(image, data, "shop.Log"))
   end)
 end)
+end
 
 describe("a sync projector", function()
   local SCHEMA = LOG:format "See" .. [[
@@ -511,5 +517,204 @@ describe("an async projector", function()
     end
     stator.run(image, data, requests, "--partitions 2")
     assert.same({ { Count = 1, Fragile = 1 }, { Count = 1 } }, counts(image, data, "shop.Log"))
+  end)
+end)
+
+describe("bundles of an async projector", function()
+  after_each(stator.clean)
+
+  -- How many commits it takes to see ten events that are there, with this descriptor.
+  local function commits(options, work)
+    local view = "VIEW V ( K int32 NOT NULL, N int32 NOT NULL, Value int64, "
+      .. "PRIMARY KEY ((K), N) ) AS RESULT OF P;"
+    local lua = "local V = state.view 'V'\nfunction M.Do() end\nfunction M.P(event)\n"
+      .. (work or "") .. " state.new(V { K = 1, N = event.WLogOffset }).Value = 1 end"
+    local function image_of(projector)
+      return stator.shop((projector and view or "") .. "EXTENSION ENGINE LUA ( COMMAND Do(); "
+        .. (projector or "") .. " );", projector and lua or "function M.Do() end",
+        { ["descriptor.json"] = '{"projectors":' .. options .. "}" })
+    end
+    local data, requests = stator.folder(), {}
+    local function last_commit(image)
+      for _, file in ipairs((stator.dump(image, data, "log"))) do
+        if file.state == "tree" then return file.commit end
+      end
+    end
+    for i = 1, 10 do requests[i] = command "shop.Do" end
+    local before = image_of()
+    stator.run(before, data, requests)
+    local from = last_commit(before)
+    local image = image_of "PROJECTOR P AFTER EXECUTE ON Do INTENTS(sys.View(V));"
+    local _, _, err = stator.run(image, data, {})
+    assert.equal(10, #stator.dump(image, data, "view shop.V"), err)
+    return last_commit(image) - from
+  end
+
+  it("end with a number of runs", function()
+    assert.equal(1, commits '{"bundle":10,"bundleMs":60000}')
+    assert.equal(5, commits '{"bundle":2,"bundleMs":60000}')
+  end)
+
+  it("end when they have taken a time", function()
+    assert.equal(10, commits('{"bundle":10,"bundleMs":1}',
+      "local n = 0 for i = 1, 2e7 do n = n + i % 7 end if n < 0 then error 'x' end"))
+  end)
+end)
+
+describe("a projector INCLUDING ERRORS", function()
+  local SCHEMA = [[
+    VIEW Log ( K int32 NOT NULL, Name varchar(50) NOT NULL, N int64, Text varchar(500),
+      PRIMARY KEY ((K), Name) ) AS RESULT OF See;
+    TABLE Article INHERITS sys.CDoc ( Name varchar(20), UNIQUEFIELD Name );
+    TYPE Params ( Number int64 NOT NULL );
+    TYPE Other ( Number int64 );
+    EXTENSION ENGINE LUA (
+      COMMAND Do(Params) INTENTS(sys.Response, sys.Record(Article));
+      COMMAND Also(Params);
+      COMMAND Else(Other);
+      %sPROJECTOR See AFTER EXECUTE ON Do INTENTS(sys.View(Log))%s;
+      %sPROJECTOR Param AFTER EXECUTE WITH PARAM ON Params OR AFTER INSERT ON Article
+        INTENTS(sys.View(Log))%s;
+    );]]
+
+  local MODULE = COUNTER .. [[
+    local Article = state.record "shop.Article"
+    function M.Do(args)
+      if args.Number == 1 then error "not today" end
+      if args.Number == 2 then state.response(418, "a teapot") end
+      if args.Number == 3 then state.new(Article {}, { Name = "Tea" }) end
+    end
+    function M.Also(args) if args.Number == 1 then error "no" end end
+    function M.Else() error "no" end
+    function M.See(event)
+      count(event.Error and "error" or "event")
+      if not event.Error then return end
+      state.new(Log { K = 2, Name = "seen" }, { Text = ("%s %s %s %s %s %s %s"):format(
+        event.QName, event.Error.QNameFromParams, tostring(event.Error.ValidEvent),
+        event.Error.Code, tostring(event.WLogOffset),
+        tostring(event.ArgumentObject and event.ArgumentObject.Number), event.Error.ErrStr) })
+    end
+    function M.Param(event) count(event.Error and "param error" or "param") end]]
+
+  local data
+
+  before_each(function() data = stator.folder() end)
+  after_each(stator.clean)
+
+  local function image_of(sync, clause)
+    return stator.shop(SCHEMA:format(sync, clause, sync, clause), MODULE)
+  end
+
+  local function act(number, name)
+    return command("shop." .. (name or "Do"), { Number = number })
+  end
+
+  local function seen(image)
+    for _, row in ipairs((stator.dump(image, data, "view shop.Log"))) do
+      if row.key.Name == "seen" then return row.value.Text end
+    end
+  end
+
+  for _, sync in ipairs { "SYNC ", "" } do
+    local is = sync == "" and "is async and " or "is SYNC and "
+
+    it("that " .. is .. "runs for a command that fails, too", function()
+      local image = image_of(sync, " INCLUDING ERRORS")
+      local replies = stator.run(image, data, { act(0), act(1), act(0) })
+      assert.same({ 200, 500, 200 },
+        { replies[1].status, replies[2].status, replies[3].status })
+      assert.same({ event = 2, error = 1, param = 2, ["param error"] = 1 },
+        { event = counts(image, data, "shop.Log")[1].event,
+          error = counts(image, data, "shop.Log")[1].error,
+          param = counts(image, data, "shop.Log")[1].param,
+          ["param error"] = counts(image, data, "shop.Log")[1]["param error"] })
+    end)
+
+    it("that " .. is .. "sees the command, its argument and the error", function()
+      local image = image_of(sync, " INCLUDING ERRORS")
+      stator.run(image, data, { act(1) })
+      assert.matches("^sys.Error shop.Do false EXTENSION_FAILED nil 1 shop.Do: .*%d: not today$",
+        seen(image))
+    end)
+  end
+
+  local FAILURES = {
+    { "an argument that does not fit", '{"id":1,"wsid":1,"command":"shop.Do","args":{}}',
+      "VALIDATION nil nil args.Number: missing, it is NOT NULL" },
+    { "an answer of the extension", act(2), "RESPONSE nil 2 a teapot" },
+    { "a unique that is taken", act(3), "UNIQUE nil 3 .* is unique and taken by record 200001" },
+  }
+  for _, case in ipairs(FAILURES) do
+    it("sees " .. case[1], function()
+      local image = image_of("", " INCLUDING ERRORS")
+      stator.run(image, data, { cud(1, record("Article", 1, { Name = "Tea" })), case[2] })
+      assert.matches("^sys.Error shop.Do false " .. case[3], seen(image))
+    end)
+  end
+
+  it("is not run for failures of other commands and arguments", function()
+    local image = image_of("", " INCLUDING ERRORS")
+    stator.run(image, data, { act(1, "Else") })
+    assert.same({}, counts(image, data, "shop.Log"))
+    assert.same({}, (stator.dump(image, data, "plog")))
+  end)
+
+  it("is not run for records that a failed command would have made", function()
+    local image = image_of("", " INCLUDING ERRORS")
+    stator.run(image, data, { command("shop.Else", { Number = 1 }, 1, { record("Article", 1) }) })
+    assert.same({}, counts(image, data, "shop.Log"))
+  end)
+
+  it("leaves the numbers of the workspace as they are", function()
+    local image = image_of("", " INCLUDING ERRORS")
+    local replies = stator.run(image, data,
+      { act(0), act(1), act(0), cud(1, record("Article", 1)) })
+    assert.same({ 2, 3, 200001 },
+      { replies[3].offset, replies[4].offset, replies[4].new_ids["1"] })
+    assert.equal(3, #stator.dump(image, data, "wlog"))
+  end)
+
+  it("has its events in the log of the partition, with the error", function()
+    local image = image_of("", " INCLUDING ERRORS")
+    stator.run(image, data, { act(0), act(1) })
+    local event = stator.dump(image, data, "plog")[2]
+    assert.same({ "sys.Error", 2, "shop.Do", "EXTENSION_FAILED" },
+      { event.qname, event.plog_offset, event.error.QNameFromParams, event.error.Code })
+  end)
+
+  it("is the only reason for such events", function()
+    local image = image_of("", "")
+    stator.run(image, data, { act(0), act(1) })
+    assert.equal(1, #stator.dump(image, data, "plog"))
+    assert.is_nil(counts(image, data, "shop.Log")[1].error)
+  end)
+end)
+
+describe("the wait behind tries", function()
+  local lib = require "support.lib"
+  local ffi = require "ffi"
+  ffi.cdef "int64_t stator__backoff_ms(uint64_t, int64_t, int64_t, int64_t);"
+
+  local function wait(random, tries)
+    return tonumber(lib.C.stator__backoff_ms(random, tries, 10, 1000))
+  end
+
+  -- The longest wait of many.
+  local function most(tries)
+    local longest = 0
+    for random = 0, 1999 do longest = math.max(longest, wait(random, tries)) end
+    return longest
+  end
+
+  it("is anything from none on", function()
+    assert.same({ 0, 7, 10 }, { wait(0, 1), wait(7, 1), wait(10, 1) })
+  end)
+
+  it("is at most twice as long with each", function()
+    assert.same({ 10, 20, 40, 640 }, { most(1), most(2), most(3), most(7) })
+  end)
+
+  it("is never longer than the longest", function()
+    assert.same({ 1000, 1000, 1000 }, { most(8), most(31), most(2^40) })
   end)
 end)

@@ -20,9 +20,8 @@ stator__app_partition(const stator_app *app, int64_t wsid)
 	return &app->partitions[(uint64_t)wsid % app->partition_count];
 }
 
-/* The name of the folder: the application's, with "." for "/". */
-static char *
-folder_of(const char *data, const char *app)
+char *
+stator__app_folder(const char *data, const char *app)
 {
 	char *path = stator__format("%s/%s", data, app);
 
@@ -81,47 +80,18 @@ read_partitions(const stator_app *app, uint32_t *count, stator_error *err)
 	return code;
 }
 
-static bool
-write_whole(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	size_t size = strlen(text);
-	bool done;
-
-	if (fd < 0)
-		return false;
-	done = write(fd, text, size) == (ssize_t)size && fsync(fd) == 0;
-	return close(fd) == 0 && done;
-}
-
-static bool
-sync_folder(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool done;
-
-	if (fd < 0)
-		return false;
-	done = fsync(fd) == 0;
-	close(fd);
-	return done;
-}
-
 static int
 write_partitions(const stator_app *app, stator_error *err)
 {
 	char *path = stator__format("%s/app.json", app->data);
-	char *draft = stator__format("%s.new", path);
 	char *text = stator__format("{\"partitions\":%u}\n",
 				    app->partition_count);
 	int code = STATOR_OK;
 
-	if (!write_whole(draft, text) || rename(draft, path) ||
-	    !sync_folder(app->data))
+	if (!stator__file_replace(path, stator__cslice(text)))
 		code = stator__fail(err, STATOR_IO, "%s: %s", path,
 				    strerror(errno));
 	free(text);
-	free(draft);
 	free(path);
 	return code;
 }
@@ -225,15 +195,16 @@ static int
 sync_folders(const stator_app *app, const char *data, stator_error *err)
 {
 	char *above = stator__format("%s/..", data);
-	bool synced = sync_folder(data) && sync_folder(app->data);
+	bool synced = stator__folder_sync(data) &&
+		      stator__folder_sync(app->data);
 
 	/* It may be somebody else's, and not to be opened. */
-	sync_folder(above);
+	stator__folder_sync(above);
 	free(above);
 	for (uint32_t i = 0; i < app->partition_count && synced; i++) {
 		char *path = stator__app_partition_folder(app, i);
 
-		synced = sync_folder(path);
+		synced = stator__folder_sync(path);
 		free(path);
 	}
 	return synced ? STATOR_OK
@@ -248,7 +219,7 @@ open_all(stator_app *app, const stator_version *version, const char *data,
 	int code = STATOR_OK;
 
 	app->durability = version->descriptor.durability;
-	app->data = folder_of(data, app->name);
+	app->data = stator__app_folder(data, app->name);
 	app->lock = -1;
 	if (!opts->read_only) {
 		if (!stator__folder_make(app->data))

@@ -19,6 +19,14 @@ typedef enum stator_durability {
 	STATOR_DURABILITY_NONE
 } stator_durability;
 
+/* How asynchronous projectors work. */
+typedef struct stator_projecting {
+	uint32_t bundle, bundle_ms; /* runs of a bundle, and how long it takes */
+	uint32_t tries;		    /* of an event, before it is parked at it */
+	uint32_t wait_ms;	    /* at most, behind the first of these */
+	uint32_t most_wait_ms;	    /* at most, behind any */
+} stator_projecting;
+
 /* What descriptor.json says, with its defaults. */
 typedef struct stator_descriptor {
 	const char *file;
@@ -31,6 +39,7 @@ typedef struct stator_descriptor {
 	stator_limits limits;
 	stator_reset reset;
 	stator_durability durability;
+	stator_projecting projecting;
 	uint64_t log_memory; /* for what is in the log only, all partitions */
 	const struct stator_json *packages; /* limits, reset of single ones */
 	const struct stator_json *storages; /* configuration, isolation */
@@ -90,6 +99,20 @@ stator_version *stator__version_load(const char *image,
 				     const stator_load_opts *opts,
 				     stator_problems *problems);
 void stator__version_free(stator_version *version);
+
+/*
+ * Schemas of data. The schema of the version that was deployed last is kept in
+ * the folder of the application's data. What the version would break in that
+ * is added to the problems; OK when none is, or nothing is kept.
+ */
+int stator__schema_check(const stator_version *version, const char *folder,
+			 stator_problems *problems, stator_error *err);
+/* Puts the version's schema in the place of the one that is kept, and that into
+ * `before`, which the caller frees. */
+int stator__schema_keep(const stator_version *version, const char *folder,
+			stator_buf *before, stator_error *err);
+/* The version is not deployed after all: the one before it is kept again. */
+void stator__schema_put_back(const char *folder, const stator_buf *before);
 
 /* Deployments ---------------------------------------------------------------- */
 
@@ -187,6 +210,9 @@ int stator__app_open(stator_app **out, stator_version *version,
 		     stator_error *err);
 void stator__app_close(stator_app *app);
 stator_partition *stator__app_partition(const stator_app *app, int64_t wsid);
+/* Where the data of an application is: under its name, with "." for "/". Caller
+ * frees. */
+char *stator__app_folder(const char *data, const char *app);
 /* Where the data of partition `i` is. Caller frees. */
 char *stator__app_partition_folder(const stator_app *app, uint32_t i);
 

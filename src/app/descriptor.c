@@ -216,6 +216,21 @@ read_engines(reader *r, const char *path, const stator_json *value, void *to)
 	read_object(r, path, value, members, STATOR_COUNT(members));
 }
 
+static void
+read_projectors(reader *r, const char *path, const stator_json *value, void *to)
+{
+	stator_projecting *p = to;
+	const member members[] = {
+		{"bundle", read_count, &p->bundle},
+		{"bundleMs", read_count, &p->bundle_ms},
+		{"tries", read_count, &p->tries},
+		{"waitMs", read_count, &p->wait_ms},
+		{"mostWaitMs", read_u32, &p->most_wait_ms},
+	};
+
+	read_object(r, path, value, members, STATOR_COUNT(members));
+}
+
 /* One of these names: its index. */
 static bool
 read_choice(reader *r, const char *path, const stator_json *value,
@@ -345,6 +360,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		{"storages", read_storages, &d->storages},
 		{"durability", read_durability, &d->durability},
 		{"log", read_log, &d->log_memory},
+		{"projectors", read_projectors, &d->projecting},
 		{"packages", read_packages, &d->packages},
 	};
 	stator_json *json;
@@ -357,6 +373,11 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		.app_workspaces = 1,
 		.query_engines = 2,
 		.log_memory = 256u << 20,
+		.projecting = {.bundle = 100,
+			       .bundle_ms = 100,
+			       .tries = 8,
+			       .wait_ms = 10,
+			       .most_wait_ms = 1000},
 		.limits = {.memory = 64u << 20,
 			   .intents = 1000,
 			   .rows = 100000,

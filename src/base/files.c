@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,6 +115,47 @@ stator__folder_read(stator_arena *arena, const char *path, const char ***names,
 	}
 	free(found);
 	return code;
+}
+
+static bool
+write_whole(const char *path, stator_slice text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = write(fd, text.data, text.size) == (ssize_t)text.size &&
+	       fsync(fd) == 0;
+	return close(fd) == 0 && done;
+}
+
+bool
+stator__folder_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = fsync(fd) == 0;
+	close(fd);
+	return done;
+}
+
+bool
+stator__file_replace(const char *path, stator_slice text)
+{
+	char *draft = stator__format("%s.new", path);
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? stator__strndup(path, (size_t)(slash - path))
+			     : stator__strdup(".");
+	bool done = write_whole(draft, text) && rename(draft, path) == 0 &&
+		    stator__folder_sync(folder);
+
+	free(folder);
+	free(draft);
+	return done;
 }
 
 bool

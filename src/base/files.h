@@ -15,6 +15,11 @@ bool stator__folder_make(const char *path);
 /* Names in a folder, sorted, without "." and hidden ones; in the arena. */
 int stator__folder_read(stator_arena *arena, const char *path,
 			const char ***names, size_t *count);
+/* Puts `text` in the place of the file, in one step that survives the machine;
+ * false: see errno. */
+bool stator__file_replace(const char *path, stator_slice text);
+/* Makes names in the folder survive the machine. */
+bool stator__folder_sync(const char *path);
 bool stator__ends_with(const char *name, const char *ending);
 
 #endif

@@ -10,10 +10,12 @@ run(int argc, char **argv)
 {
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	const char *image, *plugins[CLI_MOST], *preemption = NULL;
+	const char *data = NULL;
 	const cli_option options[] = {
+		{"--data", &data, NULL, NULL},
 		{"--plugin", plugins, &opts.plugin_file_count, NULL},
 		{"--preemption", &preemption, NULL, NULL}};
-	int count = cli_parse(&cli_check, argc, argv, options, 2, &image, 1);
+	int count = cli_parse(&cli_check, argc, argv, options, 3, &image, 1);
 
 	if (count < 0)
 		return EXIT_USAGE;
@@ -22,14 +24,15 @@ run(int argc, char **argv)
 	if (!cli_preemption("check", preemption, &opts))
 		return EXIT_USAGE;
 	opts.plugin_files = plugins;
-	return stator_check(image, &opts, cli_problem, stdout) ? EXIT_WRONG
-							       : EXIT_FINE;
+	return stator_check_data(image, data, &opts, cli_problem, stdout)
+		       ? EXIT_WRONG
+		       : EXIT_FINE;
 }
 
 const cli_command cli_check = {
 	.name = "check",
 	.summary = "say everything that is wrong with an application image",
-	.help = "stator check IMAGE [--plugin FILE.so]... "
+	.help = "stator check IMAGE [--data DIR] [--plugin FILE.so]... "
 		"[--preemption auto|fuel]\n"
 		"\n"
 		"Reads the descriptor, the schema and the modules of an "
@@ -46,6 +49,16 @@ const cli_command cli_check = {
 		"is never compiled; `-- stator: allow` on the line of the "
 		"module says that it is\n"
 		"meant.\n"
+		"\n"
+		"--data says a folder with data of the application, in use "
+		"or not: its schema\n"
+		"must fit what a version before has stored. What it would "
+		"break is listed, too:\n"
+		"\n"
+		"  $ stator check new --data /tmp/data\n"
+		"  new/pkg/shop/shop.vsql:4:5: shop.Article: field Price was "
+		"int32, now int64;\n"
+		"  add a new field at the end\n"
 		"\n"
 		"--plugin brings storages that the schema names and the image "
 		"does not bring, as\n"

@@ -19,11 +19,13 @@ typedef struct cli_command {
 	int (*run)(int argc, char **argv);
 } cli_command;
 
-extern const cli_command cli_run, cli_check, cli_dump, cli_plugin;
+extern const cli_command cli_run, cli_check, cli_dump, cli_plugin,
+	cli_projectors;
 
 /*
  * An option. With `value` alone it has one, with `count` too it may be given
- * several times, with `given` it is a switch.
+ * several times, with `given` it is a switch; with `value` and `given` its value
+ * may be left out.
  */
 typedef struct cli_option {
 	const char *name;   /* "--data" */

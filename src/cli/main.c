@@ -9,8 +9,8 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_run, &cli_check, &cli_dump,
-					     &cli_plugin};
+static const cli_command *const commands[] = {
+	&cli_run, &cli_check, &cli_dump, &cli_projectors, &cli_plugin};
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static const char help[] =
@@ -23,6 +23,8 @@ static const char help[] =
 	"  stator dump examples/restaurant --data /tmp/data \\\n"
 	"      view restaurant.OrderedItems\n"
 	"      what is stored\n"
+	"  stator projectors examples/restaurant --data /tmp/data\n"
+	"      how far the asynchronous projectors are\n"
 	"\n"
 	"Commands:\n";
 
@@ -31,7 +33,7 @@ print_help(FILE *to)
 {
 	fputs(help, to);
 	for (int i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-8s %s\n", commands[i]->name,
+		fprintf(to, "  %-10s %s\n", commands[i]->name,
 			commands[i]->summary);
 	fputs("\n`stator COMMAND --help` says more. Exit codes: 0 fine, 1 "
 	      "something is wrong,\n2 the command line is wrong.\n",
@@ -113,10 +115,12 @@ take_option(const cli_command *command, int argc, char **argv,
 			 command->name, (int)size, argv[0], command->name);
 		return -1;
 	}
-	if (o->given) {
+	if (o->given)
 		*o->given = true;
+	if (o->given && (o->value == NULL ||
+			 (argv[0][size] != '=' &&
+			  (argc < 2 || strncmp(argv[1], "--", 2) == 0))))
 		return 1;
-	}
 	if (argv[0][size] != '=' && argc < 2) {
 		cli_fail(EXIT_USAGE, "%s: %s needs a value", command->name,
 			 o->name);

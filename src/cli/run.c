@@ -198,7 +198,7 @@ serve(stator_host *host, const run_args *args, uint64_t seen)
 {
 	ring *r = calloc(1, sizeof(*r));
 	watcher watching = {host, args};
-	watch *w = NULL;
+	watch *w;
 	pthread_t writer;
 	bool broken;
 
@@ -207,11 +207,9 @@ serve(stator_host *host, const run_args *args, uint64_t seen)
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	pthread_create(&writer, NULL, write_replies, r);
-	if (args->watch)
-		w = watch_start(args->image, seen, on_change, &watching);
+	w = watch_start(args->image, args->watch, seen, on_change, &watching);
 	read_requests(host, r);
-	if (w)
-		watch_stop(w);
+	watch_stop(w);
 	stator_host_drain(host);
 	pthread_mutex_lock(&r->lock);
 	r->ended = true;
@@ -235,6 +233,7 @@ start(const run_args *args, uint32_t partitions, stator_host_opts *host_opts)
 	stator_error err;
 	int code;
 
+	watch_hold_signal();
 	host_opts->plugin_files = args->plugins;
 	host_opts->plugin_file_count = args->plugin_count;
 	opts.partitions = partitions;
@@ -319,7 +318,11 @@ const cli_command cli_run = {
 		"              loops\n"
 		"--watch       deploy the image anew when its files change, "
 		"while requests are\n"
-		"              served; a version with errors changes nothing\n"
+		"              served; a version with errors, or one that does "
+		"not fit the data,\n"
+		"              changes nothing\n"
+		"\n"
+		"SIGHUP has the image deployed anew, too.\n"
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"

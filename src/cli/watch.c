@@ -4,6 +4,7 @@
  */
 #include <fts.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,13 +16,12 @@
 
 struct watch {
 	char *folder;
+	bool look;
 	uint64_t seen;
 	void (*on_change)(void *ctx);
 	void *ctx;
 	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool stopping;
+	bool stopping; /* atomic */
 };
 
 enum { POLL_MS = 100 };
@@ -58,23 +58,33 @@ watch_look(const char *folder)
 	return sum;
 }
 
-/* Waits a little; false when it is time to stop. */
-static bool
-pause_watch(watch *w)
+static void
+hangups(sigset_t *set)
 {
-	struct timespec until;
-	bool stopping;
+	sigemptyset(set);
+	sigaddset(set, SIGHUP);
+}
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += POLL_MS * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&w->lock);
-	if (!w->stopping)
-		pthread_cond_timedwait(&w->wake, &w->lock, &until);
-	stopping = w->stopping;
-	pthread_mutex_unlock(&w->lock);
-	return !stopping;
+void
+watch_hold_signal(void)
+{
+	sigset_t set;
+
+	hangups(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Waits for the signal, or until it is time to look; whether it came. */
+static bool
+wait_for_signal(const watch *w)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+	sigset_t set;
+
+	hangups(&set);
+	if (w->look)
+		return sigtimedwait(&set, NULL, &pause) == SIGHUP;
+	return sigwaitinfo(&set, NULL) == SIGHUP;
 }
 
 static void *
@@ -83,32 +93,33 @@ watch_main(void *ctx)
 	watch *w = ctx;
 	uint64_t known = w->seen, last = known;
 
-	while (pause_watch(w)) {
-		uint64_t now = watch_look(w->folder);
+	for (;;) {
+		bool asked = wait_for_signal(w);
+		uint64_t now = w->look ? watch_look(w->folder) : known;
 
-		if (now != known && now == last) {
+		if (__atomic_load_n(&w->stopping, __ATOMIC_ACQUIRE))
+			return NULL;
+		if (asked || (now != known && now == last)) {
 			known = now;
 			w->on_change(w->ctx);
 		}
 		last = now;
 	}
-	return NULL;
 }
 
 watch *
-watch_start(const char *folder, uint64_t seen, void (*on_change)(void *ctx),
-	    void *ctx)
+watch_start(const char *folder, bool look, uint64_t seen,
+	    void (*on_change)(void *ctx), void *ctx)
 {
 	watch *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		abort();
 	w->folder = strdup(folder);
+	w->look = look;
 	w->seen = seen;
 	w->on_change = on_change;
 	w->ctx = ctx;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->wake, NULL);
 	pthread_create(&w->thread, NULL, watch_main, w);
 	return w;
 }
@@ -116,13 +127,9 @@ watch_start(const char *folder, uint64_t seen, void (*on_change)(void *ctx),
 void
 watch_stop(watch *w)
 {
-	pthread_mutex_lock(&w->lock);
-	w->stopping = true;
-	pthread_cond_signal(&w->wake);
-	pthread_mutex_unlock(&w->lock);
+	__atomic_store_n(&w->stopping, true, __ATOMIC_RELEASE);
+	pthread_kill(w->thread, SIGHUP);
 	pthread_join(w->thread, NULL);
-	pthread_cond_destroy(&w->wake);
-	pthread_mutex_destroy(&w->lock);
 	free(w->folder);
 	free(w);
 }

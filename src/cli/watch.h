@@ -1,10 +1,11 @@
 /*
- * watch.h: a thread that looks at the files of an image and says when they have
- * changed and come to rest.
+ * watch.h: a thread that says when an image is to be deployed anew: the process
+ * was sent SIGHUP, or the image's files have changed and come to rest.
  */
 #ifndef STATOR_CLI_WATCH_H
 #define STATOR_CLI_WATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct watch watch;
@@ -12,11 +13,15 @@ typedef struct watch watch;
 /* A number that changes with names, sizes and times of the files. */
 uint64_t watch_look(const char *folder);
 
+/* Keeps SIGHUP for the watch: before any other thread is made. */
+void watch_hold_signal(void);
+
 /*
- * `seen` is what `watch_look` gave before the image was read, so that no change
- * is missed. `on_change` is called on a thread of the watch.
+ * Looks at the files only if it is to `look`; `seen` is what `watch_look` gave
+ * before the image was read, so that no change is missed. `on_change` is called
+ * on a thread of the watch.
  */
-watch *watch_start(const char *folder, uint64_t seen,
+watch *watch_start(const char *folder, bool look, uint64_t seen,
 		   void (*on_change)(void *ctx), void *ctx);
 /* Returns when no call is under way any more. */
 void watch_stop(watch *w);

@@ -127,8 +127,8 @@ typedef struct stator_deploy_opts {
 
 /*
  * Loads an image and opens its data, which is made when it is missing.
- * STATOR_IMAGE when the image has errors: `on_problem` was given all of them,
- * `err` the first. `opts` may be NULL.
+ * STATOR_IMAGE when the image has errors, or its schema does not fit the data:
+ * `on_problem` was given all of them, `err` the first. `opts` may be NULL.
  *
  * A second call, for an image of the same application, puts a new version in
  * the place of the one that runs, while requests are served: runs that began
@@ -186,6 +186,55 @@ STATOR_API int stator_dump(const char *image, const char *data,
 			   const stator_dump_opts *opts,
 			   stator_on_reply on_line, void *ctx,
 			   stator_error *err);
+
+/*
+ * As `stator_check`, and with it what the image would break in the data that is
+ * there, which its deployment would be refused for. Data may be in use.
+ * [any-thread]
+ */
+STATOR_API int stator_check_data(const char *image, const char *data,
+				 const stator_host_opts *opts,
+				 stator_on_problem on_problem, void *ctx);
+
+/* Asynchronous projectors -------------------------------------------------- */
+
+enum {
+	STATOR_PROJECTORS_LIST = 0,
+	STATOR_PROJECTORS_RETRY = 1,   /* those that are parked */
+	STATOR_PROJECTORS_SKIP = 2,    /* goes on behind `event` */
+	STATOR_PROJECTORS_REBUILD = 3  /* drops its views, and begins anew */
+};
+
+typedef struct stator_projectors_opts {
+	uint32_t abi;
+	uint32_t size;
+	int32_t action;	       /* STATOR_PROJECTORS_... */
+	int32_t as_json;       /* 0: lines for people */
+	const char *projector; /* QName; NULL: all, or the one that is parked */
+	int64_t event;	       /* of the partition's log, to be skipped */
+	int64_t partition;     /* -1: all */
+	/* For an action, which has the application at work: as when it is
+	 * deployed. Both may be NULL. */
+	const stator_host_opts *host;
+	stator_on_problem on_problem;
+	void *problem_ctx;
+} stator_projectors_opts;
+#define STATOR_PROJECTORS_OPTS_INIT \
+	{STATOR_ABI, sizeof(stator_projectors_opts), 0, 0, 0, 0, -1, 0, 0, 0}
+
+/*
+ * Gives a line for each asynchronous projector and partition: where it stands,
+ * and what it fails on. Data may be in use by another process. An action is for
+ * data that is not: it has the application run until its projectors have
+ * caught up or are parked, then gives the lines; an error, when one of those
+ * that it was for is parked again. On a host that runs, the requests sys.Retry,
+ * sys.Skip, sys.Rebuild and sys.Projectors do the same. `opts` may be NULL.
+ * [any-thread]
+ */
+STATOR_API int stator_projectors(const char *image, const char *data,
+				 const stator_projectors_opts *opts,
+				 stator_on_reply on_line, void *ctx,
+				 stator_error *err);
 
 /* Plugins ----------------------------------------------------------------- */
 

@@ -355,6 +355,7 @@ stator__command_run(stator_commander *c, stator_request *r)
 		if (cmd.ext && !cmd.logged)
 			stator__state_apply_log(cmd.state);
 		err.code = code;
+		stator__error_event(c, r, cmd.ext, &err);
 		stator__reply_error(r, status_of(&cmd, code), &err);
 	}
 	stator__worker_end(c->worker);

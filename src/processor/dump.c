@@ -140,6 +140,18 @@ write_args(dump *d, stator_json_out *out, const stator_row *event)
 	}
 }
 
+/* Of a command that has failed. */
+static void
+write_error(dump *d, stator_json_out *out, const stator_row *event)
+{
+	stator_row error;
+
+	if (!stator__row_child(def_of(d), event, STATOR_EVENT_ERROR, 0, &error))
+		return;
+	stator__json_name(out, "error");
+	stator__row_to_json(out, def_of(d), &error, STATOR_JSON_BARE);
+}
+
 static int
 dump_event(dump *d, stator_slice bytes, stator_error *err)
 {
@@ -168,6 +180,7 @@ dump_event(dump *d, stator_slice bytes, stator_error *err)
 	stator__json_string(&out, name.data, name.size);
 	write_args(d, &out, &event);
 	write_cuds(d, &out, &event);
+	write_error(d, &out, &event);
 	stator__json_end(&out, '}');
 	emit(d);
 	return STATOR_OK;

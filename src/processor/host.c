@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "base/files.h"
 #include "processor/processor.h"
 
 struct stator_host {
@@ -167,6 +168,21 @@ warn_of_jobs(const stator_def *def)
 				    "scheduler in this version");
 }
 
+/* Whether the version fits the data that is there. */
+static int
+check_schema(const stator_version *version, const char *folder,
+	     const stator_deploy_opts *opts, stator_error *err)
+{
+	stator_problems problems = {0};
+	int code = stator__schema_check(version, folder, &problems, err);
+
+	if (problems.count)
+		code = report(&problems, opts ? opts->on_problem : NULL,
+			      opts ? opts->ctx : NULL, err);
+	stator__problems_free(&problems);
+	return code;
+}
+
 static int
 start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 {
@@ -207,6 +223,7 @@ upgrade(stator_host *h, stator_version *version,
 {
 	stator_deployment *old = h->app->deployment, *new;
 	stator_problems problems = {0};
+	stator_buf before = {NULL, 0, 0};
 	stator_query_pool *queries;
 	int code = STATOR_OK;
 
@@ -218,6 +235,11 @@ upgrade(stator_host *h, stator_version *version,
 		stator__version_free(version);
 		return err->code;
 	}
+	code = check_schema(version, h->app->data, opts, err);
+	if (code) {
+		stator__version_free(version);
+		return code;
+	}
 	code = stator__deployment_new(&new, version, h->app->partition_count,
 				      old, err);
 	if (code)
@@ -226,10 +248,14 @@ upgrade(stator_host *h, stator_version *version,
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++)
 		code = stator__processor_prepare(h->processors[i], new, queries,
 						 &problems);
-	if (code) {
+	if (code)
 		code = report(&problems, opts ? opts->on_problem : NULL,
 			      opts ? opts->ctx : NULL, err);
-		stator__problems_free(&problems);
+	else
+		code = stator__schema_keep(version, h->app->data, &before, err);
+	stator__problems_free(&problems);
+	free(before.data);
+	if (code) {
 		drop_upgrade(h, new, queries);
 		return code;
 	}
@@ -241,6 +267,26 @@ upgrade(stator_host *h, stator_version *version,
 	stator__deployment_free(old);
 	warn_of_jobs(new->version->def);
 	return STATOR_OK;
+}
+
+/* What is written from here on is of the new schema. */
+static int
+start_on_data(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
+{
+	const stator_version *version = h->app->deployment->version;
+	stator_buf before = {NULL, 0, 0};
+	int code = check_schema(version, h->app->data, opts, err);
+
+	if (code)
+		return code;
+	code = stator__schema_keep(version, h->app->data, &before, err);
+	if (code == STATOR_OK) {
+		code = start(h, opts, err);
+		if (code)
+			stator__schema_put_back(h->app->data, &before);
+	}
+	free(before.data);
+	return code;
 }
 
 static int
@@ -267,7 +313,7 @@ deploy(stator_host *h, const char *image, const char *data,
 		return upgrade(h, version, opts, err);
 	code = stator__app_open(&h->app, version, data, &app_opts, err);
 	if (code == STATOR_OK)
-		code = start(h, opts, err);
+		code = start_on_data(h, opts, err);
 	if (code)
 		stop(h);
 	return code;
@@ -285,9 +331,28 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 	return code;
 }
 
+/* What the version would break in data that is there. */
+static void
+check_data(const stator_version *version, const char *data,
+	   stator_problems *problems)
+{
+	char *folder = stator__app_folder(data, version->app);
+	size_t before = problems->count;
+	stator_error err;
+
+	if (!stator__is_folder(folder))
+		stator__problem(problems, folder, 1, 1,
+				"there is no data of %s", version->app);
+	else if (stator__schema_check(version, folder, problems, &err) &&
+		 problems->count == before)
+		stator__problem(problems, folder, 1, 1, "%s", err.msg);
+	free(folder);
+}
+
 int
-stator_check(const char *image, const stator_host_opts *opts,
-	     stator_on_problem on_problem, void *ctx)
+stator_check_data(const char *image, const char *data,
+		  const stator_host_opts *opts, stator_on_problem on_problem,
+		  void *ctx)
 {
 	stator_load_opts load = {
 		.purpose = STATOR_TO_CHECK,
@@ -303,6 +368,8 @@ stator_check(const char *image, const stator_host_opts *opts,
 	if (opts)
 		copy_preemption(&load, opts);
 	version = stator__version_load(image, &load, &problems);
+	if (version && data)
+		check_data(version, data, &problems);
 	count = (int)problems.count;
 	for (size_t i = 0; i < warnings.count; i++) {
 		const stator_problem *w = &warnings.items[i];
@@ -316,6 +383,13 @@ stator_check(const char *image, const stator_host_opts *opts,
 	stator__problems_free(&warnings);
 	stator__problems_free(&problems);
 	return count;
+}
+
+int
+stator_check(const char *image, const stator_host_opts *opts,
+	     stator_on_problem on_problem, void *ctx)
+{
+	return stator_check_data(image, NULL, opts, on_problem, ctx);
 }
 
 void

@@ -51,12 +51,85 @@ release(stator_worker *w, stator_error *err)
 			    (int)name.size, (const char *)name.data);
 }
 
+/* The projector that the argument names; `found` NULL: none is named. */
+static int
+read_projector(stator_worker *w, const stator_ext **found, stator_error *err)
+{
+	const stator_row *arg = &w->state.io.argument;
+	stator_slice name;
+
+	*found = NULL;
+	if (!stator__row_bytes(arg, field(arg->type, "Projector"), &name))
+		return STATOR_OK;
+	*found = stator__async_named(w->version->def, name, err);
+	return *found ? STATOR_OK : stator__wrap(err, "args.Projector");
+}
+
+/* One, or all that are parked. */
+static int
+retry(stator_worker *w, stator_error *err)
+{
+	stator_arena *arena = &w->state.arena;
+	const stator_ext *only, *ext = NULL;
+	int code = read_projector(w, &only, err);
+
+	if (code)
+		return code;
+	if (only)
+		return stator__projector_retry(&w->view, w->view.over, arena,
+					       only, err);
+	while ((ext = stator__async_next(w->version->def, ext)) != NULL) {
+		code = stator__projector_retry(&w->view, w->view.over, arena,
+					       ext, err);
+		if (code && code != STATOR_NOT_FOUND)
+			return code;
+	}
+	return STATOR_OK;
+}
+
+static int
+skip(stator_worker *w, stator_error *err)
+{
+	const stator_row *arg = &w->state.io.argument;
+	const stator_ext *ext;
+	int64_t event = 0;
+	int code = read_projector(w, &ext, err);
+
+	if (code)
+		return code;
+	stator__row_int(arg, field(arg->type, "Event"), &event);
+	return stator__projector_skip(&w->view, w->view.over, &w->state.arena,
+				      ext, event, err);
+}
+
+static int
+rebuild(stator_worker *w, stator_error *err)
+{
+	const stator_ext *ext;
+	int code = read_projector(w, &ext, err);
+
+	return code ? code
+		    : stator__projector_rebuild(w->version->def, w->view.over,
+						&w->state.arena, ext, err);
+}
+
 int
 stator__operator_command(stator_worker *w, const stator_ext *ext,
 			 stator_error *err)
 {
+	static const struct {
+		const char *name;
+		int (*run)(stator_worker *w, stator_error *err);
+	} commands[] = {{"Release", release},
+			{"Retry", retry},
+			{"Skip", skip},
+			{"Rebuild", rebuild}};
+
+	for (size_t i = 0; i < STATOR_COUNT(commands); i++)
+		if (strcmp(ext->local, commands[i].name) == 0)
+			return commands[i].run(w, err);
 	/* sys.CUD is nothing but its CUDs. */
-	return strcmp(ext->local, "Release") == 0 ? release(w, err) : STATOR_OK;
+	return STATOR_OK;
 }
 
 static stator_row
@@ -81,10 +154,9 @@ breaker_row(stator_worker *w, const stator_type *type, const char *name,
 	return stator__build_done(&row);
 }
 
-/* sys.Breakers: extensions that have passed limits, in this partition. */
-int
-stator__operator_query(stator_worker *w, const stator_ext *ext,
-		       stator_error *err)
+/* Extensions that have passed limits, in this partition. */
+static int
+query_breakers(stator_worker *w, const stator_ext *ext, stator_error *err)
 {
 	const stator_def *def = w->version->def;
 	stator_io *io = &w->state.io;
@@ -100,4 +172,70 @@ stator__operator_query(stator_worker *w, const stator_ext *ext,
 		code = io->on_result(io, &row, err);
 	}
 	return code;
+}
+
+static void
+put_int(stator_builder *row, const char *name, int64_t value)
+{
+	stator__build_int(row, field(row->type, name), value, NULL);
+}
+
+static void
+put_text(stator_builder *row, const char *name, const char *text)
+{
+	stator__build_bytes(row, field(row->type, name), stator__cslice(text),
+			    NULL);
+}
+
+static stator_row
+projector_row(stator_worker *w, const stator_type *type, const char *name,
+	      const stator_standing *s)
+{
+	stator_builder row;
+
+	stator__build(&row, &w->state.arena, type);
+	put_text(&row, "Projector", name);
+	put_int(&row, "Partition", w->partition->index);
+	put_int(&row, "Offset", s->offset);
+	put_int(&row, "Lag", s->last - s->offset);
+	put_text(&row, "State", stator__standing_state(s));
+	if (s->trouble.event) {
+		put_int(&row, "Event", s->trouble.event);
+		put_int(&row, "Tries", s->trouble.tries);
+		put_int(&row, "At", s->trouble.at_ms);
+		put_text(&row, "Code", s->trouble.code);
+		put_text(&row, "Error", s->trouble.error);
+	}
+	return stator__build_done(&row);
+}
+
+/* Where the asynchronous projectors stand, in this partition. */
+static int
+query_projectors(stator_worker *w, const stator_ext *ext, stator_error *err)
+{
+	stator_io *io = &w->state.io;
+	const stator_ext *p = NULL;
+	int code = STATOR_OK;
+
+	while (!code && (p = stator__async_next(w->version->def, p)) != NULL) {
+		stator_standing s;
+		stator_row row;
+
+		code = stator__standing_get(&w->view, &w->state.arena, p->name,
+					    &s, err);
+		if (code)
+			break;
+		row = projector_row(w, ext->result, p->name, &s);
+		code = io->on_result(io, &row, err);
+	}
+	return code;
+}
+
+int
+stator__operator_query(stator_worker *w, const stator_ext *ext,
+		       stator_error *err)
+{
+	return strcmp(ext->local, "Projectors") == 0
+		       ? query_projectors(w, ext, err)
+		       : query_breakers(w, ext, err);
 }

@@ -144,6 +144,16 @@ void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);
 /* Whether an event is one that the projector wants. */
 bool stator__projector_wants(const stator_ext *ext, const stator_def *def,
 			     const stator_row *event);
+/* How long to wait behind this many tries: anything up to twice as long as
+ * behind one less, and never more than `most`. */
+int64_t stator__backoff_ms(uint64_t random, int64_t tries, int64_t first,
+			   int64_t most);
+/*
+ * Writes down that a command has failed, where a projector INCLUDING ERRORS
+ * waits for that: an event sys.Error.
+ */
+void stator__error_event(stator_commander *c, const stator_request *r,
+			 const stator_ext *ext, const stator_error *err);
 /* Runs one projector for an event; its writes go into the map. */
 int stator__projector_run(stator_worker *w, const stator_ext *ext,
 			  const stator_row *event, stator_map *map,
@@ -288,6 +298,68 @@ int stator__async_start(stator_async *a, stator_error *err);
 void stator__async_wake(stator_async *a, int64_t plog_offset);
 void stator__async_catch_up(stator_async *a);
 void stator__async_stop(stator_async *a);
+
+/* Where asynchronous projectors stand ------------------------------------------------------ */
+
+/* What a projector fails on. */
+typedef struct stator_trouble {
+	int64_t event; /* its PLog offset; 0: there is no trouble */
+	int64_t tries;
+	int64_t at_ms; /* Unix time of the last one */
+	bool parked;   /* it is not tried any more */
+	const char *code, *error;
+} stator_trouble;
+
+typedef struct stator_standing {
+	int64_t offset; /* of the last event that it has seen */
+	int64_t last;	/* of the last event there is */
+	bool rebuilding; /* its views are being dropped */
+	stator_trouble trouble;
+} stator_standing;
+
+stator_slice stator__offset_key(stator_arena *arena, const char *projector);
+stator_slice stator__rebuild_key(stator_arena *arena, const char *projector);
+/* OK or NONE; its texts are in `arena`. */
+int stator__trouble_get(const stator_view *view, stator_arena *arena,
+			const char *projector, stator_trouble *out,
+			stator_error *err);
+void stator__trouble_put(stator_map *map, stator_arena *arena,
+			 const char *projector, const stator_trouble *trouble);
+void stator__trouble_drop(stator_map *map, stator_arena *arena,
+			  const char *projector);
+int stator__standing_get(const stator_view *view, stator_arena *arena,
+			 const char *projector, stator_standing *out,
+			 stator_error *err);
+/* "running", "retrying", "parked", "rebuilding" */
+const char *stator__standing_state(const stator_standing *standing);
+
+/* The asynchronous projector after this one (NULL: the first), or NULL. */
+const stator_ext *stator__async_next(const stator_def *def,
+				     const stator_ext *after);
+/* NULL and a guess at what was meant. */
+const stator_ext *stator__async_named(const stator_def *def, stator_slice name,
+				      stator_error *err);
+
+/* What operators order; the entries of it go into the map. */
+int stator__projector_retry(const stator_view *view, stator_map *map,
+			    stator_arena *arena, const stator_ext *ext,
+			    stator_error *err);
+int stator__projector_skip(const stator_view *view, stator_map *map,
+			   stator_arena *arena, const stator_ext *ext,
+			   int64_t event, stator_error *err);
+int stator__projector_rebuild(const stator_def *def, stator_map *map,
+			      stator_arena *arena, const stator_ext *ext,
+			      stator_error *err);
+/* Whether its views are its own, and views are all that it writes. */
+int stator__projector_can_rebuild(const stator_def *def, const stator_ext *ext,
+				  stator_error *err);
+/*
+ * Takes keys out of its views, through the map, until that has `most`: OK; or
+ * NONE: these are the last, and with them it begins anew.
+ */
+int stator__projector_drop_views(const stator_view *view, stator_map *map,
+				 stator_arena *arena, const stator_ext *ext,
+				 size_t most, stator_error *err);
 
 /* Dumps --------------------------------------------------------------------------------- */
 

@@ -10,26 +10,29 @@ names_kind(uint32_t id, const stator_type *type)
 	static const struct {
 		const char *name;
 		uint32_t kind;
+		bool singleton; /* only these */
 	} bases[] = {
-		{"sys.CDoc", STATOR_TYPE_CDOC},
-		{"sys.CSingleton", STATOR_TYPE_CDOC},
-		{"sys.WDoc", STATOR_TYPE_WDOC},
-		{"sys.WSingleton", STATOR_TYPE_WDOC},
-		{"sys.GDoc", STATOR_TYPE_GDOC},
-		{"sys.ODoc", STATOR_TYPE_ODOC},
+		{"sys.CDoc", STATOR_TYPE_CDOC, false},
+		{"sys.CSingleton", STATOR_TYPE_CDOC, true},
+		{"sys.WDoc", STATOR_TYPE_WDOC, false},
+		{"sys.WSingleton", STATOR_TYPE_WDOC, true},
+		{"sys.GDoc", STATOR_TYPE_GDOC, false},
+		{"sys.ODoc", STATOR_TYPE_ODOC, false},
 		/* Documents are records too. */
-		{"sys.CRecord", STATOR_TYPE_CRECORD},
-		{"sys.CRecord", STATOR_TYPE_CDOC},
-		{"sys.WRecord", STATOR_TYPE_WRECORD},
-		{"sys.WRecord", STATOR_TYPE_WDOC},
-		{"sys.GRecord", STATOR_TYPE_GRECORD},
-		{"sys.GRecord", STATOR_TYPE_GDOC},
-		{"sys.ORecord", STATOR_TYPE_ORECORD},
-		{"sys.ORecord", STATOR_TYPE_ODOC},
+		{"sys.CRecord", STATOR_TYPE_CRECORD, false},
+		{"sys.CRecord", STATOR_TYPE_CDOC, false},
+		{"sys.WRecord", STATOR_TYPE_WRECORD, false},
+		{"sys.WRecord", STATOR_TYPE_WDOC, false},
+		{"sys.GRecord", STATOR_TYPE_GRECORD, false},
+		{"sys.GRecord", STATOR_TYPE_GDOC, false},
+		{"sys.ORecord", STATOR_TYPE_ORECORD, false},
+		{"sys.ORecord", STATOR_TYPE_ODOC, false},
 	};
 
 	for (size_t i = 0; i < STATOR_COUNT(bases); i++)
 		if (bases[i].kind == type->kind &&
+		    (!bases[i].singleton ||
+		     stator__type_info(type)->singleton) &&
 		    stator__hash(bases[i].name, strlen(bases[i].name)) == id)
 			return true;
 	return false;
@@ -72,6 +75,20 @@ wants_cuds(const stator_trigger *trigger, const stator_def *def,
 	return false;
 }
 
+/* The command of an event: of a failed one, where the error has it. */
+static bool
+name_of(const stator_def *def, const stator_row *event, stator_slice *name)
+{
+	stator_row error;
+
+	if (!stator__row_child(def, event, STATOR_EVENT_ERROR, 0, &error))
+		return stator__row_bytes(event, STATOR_EVENT_QNAME, name);
+	return stator__row_bytes(&error,
+				 (uint32_t)stator__type_find(
+					 error.type, "QNameFromParams", 15),
+				 name);
+}
+
 static bool
 wants(const stator_trigger *trigger, const stator_def *def,
       const stator_row *event)
@@ -82,7 +99,7 @@ wants(const stator_trigger *trigger, const stator_def *def,
 	if (trigger->ops & STATOR_ON_EXECUTE) {
 		uint32_t id = 0;
 
-		if (stator__row_bytes(event, STATOR_EVENT_QNAME, &name))
+		if (name_of(def, event, &name))
 			id = stator__hash(name.data, name.size);
 		for (size_t i = 0; i < trigger->count; i++)
 			if (trigger->ids[i] == id)
@@ -99,6 +116,8 @@ bool
 stator__projector_wants(const stator_ext *ext, const stator_def *def,
 			const stator_row *event)
 {
+	if (!ext->errors && stator__row_count(event, STATOR_EVENT_ERROR))
+		return false;
 	for (size_t i = 0; i < ext->trigger_count; i++)
 		if (wants(&ext->triggers[i], def, event))
 			return true;
@@ -114,6 +133,7 @@ begin(stator_worker *w, const stator_ext *ext, const stator_row *event)
 	stator__row_int(event, STATOR_EVENT_WORKSPACE, &wsid);
 	stator__state_begin(&w->state, ext, wsid);
 	stator__row_int(event, STATOR_EVENT_OFFSET, &run->plog_offset);
+	run->wlog_offset = 0; /* A command that has failed has none. */
 	stator__row_int(event, STATOR_EVENT_WLOG_OFFSET, &run->wlog_offset);
 	/* The time of the event, so that a replay gives the same. */
 	stator__row_int(event, STATOR_EVENT_REGISTERED_AT, &run->now_ms);

@@ -124,6 +124,14 @@ static const char *const type_kind_names[] = {
 	[STATOR_TYPE_GRECORD] = "GRecord", [STATOR_TYPE_VIEW] = "View",
 };
 
+const char *
+stator__type_kind_name(uint32_t kind)
+{
+	return kind < STATOR_COUNT(type_kind_names) && type_kind_names[kind]
+		       ? type_kind_names[kind]
+		       : "unknown";
+}
+
 static void *
 compile_pattern(loader *l, const char *text, const char *file)
 {
@@ -192,6 +200,9 @@ load_field(loader *l, stator_field_spec *spec, const char *file)
 	if (checks->pattern_text)
 		checks->pattern = compile_pattern(l, checks->pattern_text, file);
 	load_default(l, checks);
+	checks->file = get_string(l, "file");
+	checks->line = (int)get_integer(l, "line");
+	checks->col = (int)get_integer(l, "col");
 	spec->checks = checks;
 }
 
@@ -212,6 +223,25 @@ load_fields(loader *l, const char *list, size_t *count, const char *file)
 	return specs;
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int
+by_fields(const void *a, const void *b)
+{
+	const stator_unique *x = a, *y = b;
+
+	for (uint32_t i = 0; i < x->count && i < y->count; i++)
+		if (x->fields[i] != y->fields[i])
+			return x->fields[i] < y->fields[i] ? -1 : 1;
+	return x->count < y->count ? -1 : x->count > y->count;
+}
+
 static const uint32_t *
 load_unique_fields(loader *l, const stator_type *type, uint32_t *count)
 {
@@ -224,10 +254,15 @@ load_unique_fields(loader *l, const stator_type *type, uint32_t *count)
 	for (size_t i = 0; i < n; i++)
 		fields[i] = (uint32_t)stator__type_find(type, names[i],
 							strlen(names[i]));
+	if (n)
+		qsort(fields, n, sizeof(*fields), by_number);
 	*count = (uint32_t)n;
 	return fields;
 }
 
+/* Rationale: the index of uniques is kept under their numbers and with their
+ * fields in order. Both are those of the table's fields, so that it does not
+ * matter in which order a schema has them. */
 static void
 load_uniques(loader *l, stator_type *type)
 {
@@ -243,6 +278,8 @@ load_uniques(loader *l, stator_type *type)
 		lua_pop(l->L, 1);
 	}
 	lua_pop(l->L, 1);
+	if (count)
+		qsort(uniques, count, sizeof(*uniques), by_fields);
 	/* A singleton is unique by no field at all. */
 	if (stator__type_info(type)->singleton)
 		uniques[count++].name = "singleton";
@@ -271,6 +308,10 @@ load_type(loader *l)
 	info->singleton = get_bool(l, "singleton");
 	info->package = get_string(l, "package");
 	info->workspace = get_string(l, "workspace");
+	info->file = file;
+	info->line = (int)get_integer(l, "line");
+	info->col = (int)get_integer(l, "col");
+	info->partition_key = (uint32_t)get_integer(l, "pk");
 	load_uniques(l, type);
 	if (kind == STATOR_TYPE_VIEW) {
 		specs = load_fields(l, "keys", &count, file);

@@ -51,6 +51,8 @@ typedef struct stator_checks {
 	int64_t integer; /* the default, by kind */
 	double real;
 	stator_slice text;
+	const char *file; /* where the field is declared */
+	int line, col;
 } stator_checks;
 
 /* What a type has beyond its fields. Behind `type->extra`. */
@@ -60,6 +62,9 @@ typedef struct stator_type_info {
 	const char *package;
 	const char *workspace;	/* QName of where it is declared, or NULL */
 	const stator_type *key; /* of a view */
+	uint32_t partition_key; /* fields of that, the first */
+	const char *file;	/* where it is declared */
+	int line, col;
 	uint32_t *by_name;	/* indexes of fields, sorted by name */
 } stator_type_info;
 
@@ -98,6 +103,8 @@ int stator__type_find(const stator_type *type, const char *name, size_t size);
 void stator__type_guess(const stator_type *type, const char *name,
 			size_t size, stator_error *err);
 const char *stator__kind_name(uint32_t kind);
+/* "CDoc", as the tables of package sys are called. */
+const char *stator__type_kind_name(uint32_t kind);
 /* Bytes in the fixed part of a row. */
 uint32_t stator__kind_width(uint32_t kind);
 /* Documents and records, which have system fields. */

@@ -1,0 +1,135 @@
+/*
+ * error_event.c: events of commands that have failed.
+ *
+ * A command that fails leaves nothing, and uses no number of its workspace.
+ * Where a projector INCLUDING ERRORS waits for that command, or for its
+ * argument, an event sys.Error takes its place in the log of the partition: it
+ * has the error, and the argument as far as it was understood. It is not in
+ * the log of the workspace.
+ */
+#include "processor/processor.h"
+
+/* Whether the command was tried at all, and the store takes what is written. */
+static bool
+is_of_command(const stator_ext *ext, int code)
+{
+	return ext && ext->kind == STATOR_COMMAND && code != STATOR_BUSY &&
+	       code != STATOR_QUARANTINED && code != STATOR_IO &&
+	       code != STATOR_CORRUPT;
+}
+
+static bool
+is_waited_for(const stator_def *def)
+{
+	for (size_t i = 0; i < def->ext_count; i++)
+		if (def->exts[i].kind == STATOR_PROJECTOR &&
+		    def->exts[i].errors)
+			return true;
+	return false;
+}
+
+static stator_row
+build_error(stator_worker *w, const stator_ext *ext, const stator_error *err)
+{
+	const stator_type *type =
+		stator__def_type_named(w->version->def, "sys.Error");
+	stator_builder b;
+
+	stator__build(&b, &w->state.arena, type);
+	stator__build_bytes(&b, (uint32_t)stator__type_find(type, "ErrStr", 6),
+			    stator__cslice(err->msg), NULL);
+	stator__build_int(&b,
+			  (uint32_t)stator__type_find(type, "ValidEvent", 10),
+			  0, NULL);
+	stator__build_bytes(
+		&b, (uint32_t)stator__type_find(type, "QNameFromParams", 15),
+		stator__cslice(ext->name), NULL);
+	stator__build_bytes(&b, (uint32_t)stator__type_find(type, "Code", 4),
+			    stator__cslice(stator_status_name(err->code)),
+			    NULL);
+	return stator__build_done(&b);
+}
+
+static stator_row
+build_event(stator_worker *w, int64_t wsid, int64_t offset,
+	    const stator_row *error)
+{
+	const stator_io *io = &w->state.io;
+	stator_builder b;
+
+	stator__build(&b, &w->state.arena, w->version->def->event);
+	stator__build_int(&b, STATOR_EVENT_WORKSPACE, wsid, NULL);
+	stator__build_int(&b, STATOR_EVENT_REGISTERED_AT, io->run.now_ms, NULL);
+	stator__build_int(&b, STATOR_EVENT_OFFSET, offset, NULL);
+	stator__build_bytes(&b, STATOR_EVENT_QNAME, stator__cslice("sys.Error"),
+			    NULL);
+	stator__build_rows(&b, STATOR_EVENT_ERROR, error, 1, NULL);
+	if (io->argument.data)
+		stator__build_rows(&b, STATOR_EVENT_ARGUMENT, &io->argument, 1,
+				   NULL);
+	return stator__build_done(&b);
+}
+
+static bool
+has_reader(const stator_def *def, const stator_row *event)
+{
+	for (size_t i = 0; i < def->ext_count; i++)
+		if (def->exts[i].kind == STATOR_PROJECTOR &&
+		    stator__projector_wants(&def->exts[i], def, event))
+			return true;
+	return false;
+}
+
+/* Each for itself: the command has failed already. */
+static void
+run_sync_projectors(stator_commander *c, const stator_row *event)
+{
+	const stator_def *def = c->worker->version->def;
+
+	for (size_t i = 0; i < def->ext_count; i++) {
+		const stator_ext *ext = &def->exts[i];
+		stator_error err;
+
+		if (ext->kind != STATOR_PROJECTOR || !ext->sync ||
+		    !stator__projector_wants(ext, def, event))
+			continue;
+		stator__map_mark(c->map);
+		if (stator__projector_run(c->projector, ext, event, c->map,
+					  &c->settlements, &err)) {
+			stator__map_rollback(c->map);
+			stator__settle_drop(&c->settlements);
+			stator__logf(STATOR_LOG_WARNING, ext->name,
+				     "sys.Error: %s", err.msg);
+		} else {
+			stator__settle_run(&c->settlements);
+		}
+	}
+}
+
+void
+stator__error_event(stator_commander *c, const stator_request *r,
+		    const stator_ext *ext, const stator_error *err)
+{
+	stator_worker *w = c->worker;
+	stator_arena *arena = &w->state.arena;
+	stator_slice key;
+	stator_row error, event;
+	stator_error failure;
+	int64_t offset = 1;
+
+	if (!is_of_command(ext, err->code) || !is_waited_for(w->version->def))
+		return;
+	key = stator__meta_key(arena, STATOR_META_PLOG);
+	if (stator__number_get(&w->view, arena, key, &offset, &failure) < 0)
+		return;
+	error = build_error(w, ext, err);
+	event = build_event(w, r->wsid, offset, &error);
+	if (!has_reader(w->version->def, &event))
+		return;
+	stator__map_mark(c->map);
+	stator__map_write(c->map, stator__event_key(arena, offset),
+			  stator__slice(event.data, event.size),
+			  STATOR_CHANGE_PUT);
+	stator__number_put(c->map, key, offset + 1);
+	run_sync_projectors(c, &event);
+}
