@@ -112,24 +112,18 @@ stator__error_event(stator_commander *c, const stator_request *r,
 {
 	stator_worker *w = c->worker;
 	stator_arena *arena = &w->state.arena;
-	stator_slice key;
 	stator_row error, event;
-	stator_error failure;
-	int64_t offset = 1;
 
 	if (!is_of_command(ext, err->code) || !is_waited_for(w->version->def))
 		return;
-	key = stator__meta_key(arena, STATOR_META_PLOG);
-	if (stator__number_get(&w->view, arena, key, &offset, &failure) < 0)
-		return;
 	error = build_error(w, ext, err);
-	event = build_event(w, r->wsid, offset, &error);
+	event = build_event(w, r->wsid, c->plog_next, &error);
 	if (!has_reader(w->version->def, &event))
 		return;
 	stator__map_mark(c->map);
-	stator__map_write(c->map, stator__event_key(arena, offset),
+	stator__map_write(c->map, stator__event_key(arena, c->plog_next),
 			  stator__slice(event.data, event.size),
 			  STATOR_CHANGE_PUT);
-	stator__number_put(c->map, key, offset + 1);
+	c->plog_next++;
 	run_sync_projectors(c, &event);
 }
