@@ -2,19 +2,9 @@
  * plugin.c: `stator plugin`: what plugins are, and whether they keep to
  * stator_plugin.h.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
-
-/* Each line at once: the next test may take seconds. */
-static void
-on_line(void *ctx, const char *line, size_t size)
-{
-	fwrite(line, 1, size, ctx);
-	fputc('\n', ctx);
-	fflush(ctx);
-}
 
 static int
 check(int argc, char **argv)
@@ -28,7 +18,7 @@ check(int argc, char **argv)
 		return EXIT_USAGE;
 	if (count == 0)
 		return cli_fail(EXIT_USAGE, "plugin check: which FILE.so?");
-	failed = stator_plugin_conform(file, config, on_line, stdout);
+	failed = stator_plugin_conform(file, config, cli_line, stdout);
 	if (failed)
 		return cli_fail(EXIT_WRONG,
 				"plugin check: %s: %d test%s failed", file,
@@ -57,7 +47,7 @@ list(int argc, char **argv)
 	for (int i = 0; i < count; i++) {
 		if (i && !as_json)
 			fputc('\n', stdout);
-		if (stator_plugin_describe(files[i], as_json, on_line,
+		if (stator_plugin_describe(files[i], as_json, cli_line,
 					   stdout, &err))
 			code = cli_fail(EXIT_WRONG, "plugin list: %s", err.msg);
 	}

@@ -92,16 +92,19 @@ failed(stator_async *a, async_projector *p, int64_t offset,
 		int64_t wait = (int64_t)FIRST_WAIT_MS << 2 * (p->tries - 1);
 
 		p->retry_at = stator__monotonic_ns() + wait * MS;
-		stator__logf(STATOR_LOG_WARNING, p->ext->name,
-			     "event %lld of partition %u: %s; trying again",
-			     (long long)offset, a->partition->index, err->msg);
+		stator__log_event(STATOR_LOG_WARNING, p->ext->name,
+				  p->ext->name, offset,
+				  "event %lld of partition %u: %s; trying "
+				  "again",
+				  (long long)offset, a->partition->index,
+				  err->msg);
 		return;
 	}
 	p->parked = true;
-	stator__logf(STATOR_LOG_ERROR, p->ext->name,
-		     "parked at event %lld of partition %u: %s; mend it and "
-		     "start again",
-		     (long long)offset, a->partition->index, err->msg);
+	stator__log_event(STATOR_LOG_ERROR, p->ext->name, p->ext->name, offset,
+			  "parked at event %lld of partition %u: %s; mend it "
+			  "and start again",
+			  (long long)offset, a->partition->index, err->msg);
 }
 
 static bool
@@ -238,6 +241,7 @@ async_main(void *ctx)
 {
 	stator_async *a = ctx;
 
+	stator__log_at(a->partition->app->name, a->partition->index);
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
 		int64_t last = a->last;
@@ -367,7 +371,7 @@ stator__async_start(stator_async *a, stator_error *err)
 	if (code)
 		return code;
 	a->running = true;
-	pthread_create(&a->thread, NULL, async_main, a);
+	stator__thread_start(&a->thread, async_main, a);
 	return STATOR_OK;
 }
 

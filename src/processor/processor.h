@@ -13,6 +13,7 @@
 
 #include "app/app.h"
 #include "base/json.h"
+#include "base/log.h"
 
 /* Requests ------------------------------------------------------------------- */
 
@@ -193,8 +194,8 @@ typedef struct stator_gauge {
 	uint64_t queries; /* of these */
 } stator_gauge;
 
-/* One more; a query waits while there are too many of them. */
-void stator__gauge_add(stator_gauge *gauge, bool query);
+/* One more; while there are too many queries, one waits, or gets false. */
+bool stator__gauge_add(stator_gauge *gauge, bool query, bool wait);
 void stator__gauge_done(stator_gauge *gauge, bool query);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
 
@@ -217,8 +218,10 @@ int stator__processor_prepare(stator_processor *p,
 			      stator_problems *problems);
 void stator__processor_switch(stator_processor *p);
 void stator__processor_drop(stator_processor *p);
-/* The request is taken. Waits while the queue is full. */
-void stator__processor_submit(stator_processor *p, stator_request *r);
+/* The request is taken, unless the queue is full: then this waits, or gives
+ * false. */
+bool stator__processor_submit(stator_processor *p, stator_request *r,
+			      bool wait);
 /* Waits until the asynchronous projectors have seen all events. */
 void stator__processor_catch_up(stator_processor *p);
 /* Answers everything that is queued, then stops. */

@@ -23,6 +23,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "store/checkpoint.h"
 #include "store/log.h"
 
@@ -545,7 +546,7 @@ open_store(stator_store **out, const char *path, const stator_store_opts *opts,
 		s->active = stator__overlay_new(&s->chunks);
 		code = recover(s, err);
 		if (code == STATOR_OK) {
-			pthread_create(&s->keeper, NULL, keeper_main, s);
+			stator__thread_start(&s->keeper, keeper_main, s);
 			s->has_keeper = true;
 		}
 	}
