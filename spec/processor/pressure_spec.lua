@@ -32,7 +32,9 @@ local function command(id, ms)
   return { id = id, wsid = 1, command = "shop.Work", args = { Ms = ms or 0 } }
 end
 
-local function query(id, ms) return { id = id, wsid = 1, query = "shop.Wait", args = { Ms = ms } } end
+local function query(id, ms)
+  return { id = id, wsid = 1, query = "shop.Wait", args = { Ms = ms } }
+end
 
 local function count(replies, status)
   local n = 0
@@ -55,7 +57,8 @@ describe("back pressure", function()
   end
 
   it("answers BUSY at once where the queue is full and --busy is given", function()
-    local replies, _, err, code = stator.run(image, stator.folder(true), flood(500), "--queue 10 --busy")
+    local replies, _, err, code = stator.run(image, stator.folder(true), flood(500),
+      "--queue 10 --busy")
     assert.same({ 0, "", 500 }, { code, err, #replies })
     -- The first one is at work; ten, or some more that it found beside it, wait.
     local served, refused = count(replies, 200), count(replies, 503)

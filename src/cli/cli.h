@@ -21,6 +21,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command cli_run, cli_check, cli_dump, cli_plugin;
+extern const cli_command cli_stat, cli_backup, cli_restore, cli_verify;
 
 /*
  * An option. With `value` alone it has one, with `count` too it may be given

@@ -10,8 +10,9 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_run, &cli_check, &cli_dump,
-					     &cli_plugin};
+static const cli_command *const commands[] = {
+	&cli_run,    &cli_check,   &cli_dump,	&cli_stat,
+	&cli_backup, &cli_restore, &cli_verify, &cli_plugin};
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static const char help[] =

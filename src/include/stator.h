@@ -223,6 +223,74 @@ STATOR_API int stator_dump(const char *image, const char *data,
 			   stator_on_reply on_line, void *ctx,
 			   stator_error *err);
 
+/* Upkeep ------------------------------------------------------------------ */
+
+/*
+ * What these functions have to say comes as lines, each for a person or, with
+ * `as_json`, one JSON object. Data that is given by its folder may be in use by
+ * another process, but not by a host of this one.
+ */
+typedef struct stator_upkeep_opts {
+	uint32_t abi;
+	uint32_t size;
+	int32_t as_json;
+	/* Of `stator_verify`: 1 does not replay events. */
+	int32_t quick;
+	stator_on_reply on_line; /* or NULL */
+	/* `done` of about `whole`, in a partition (or -1) of so many; of what,
+	 * `unit` says: "bytes", "events", "rows". Or NULL. */
+	void (*on_progress)(void *ctx, int64_t partition, uint32_t partitions,
+			    const char *unit, uint64_t done, uint64_t whole);
+	void *ctx; /* for both */
+	/* Of `stator_verify`: storages that the schema names. */
+	const char *const *plugin_files;
+	size_t plugin_file_count;
+	/* Where `stator_verify` makes its folder; NULL: in the data's. */
+	const char *scratch;
+} stator_upkeep_opts;
+#define STATOR_UPKEEP_OPTS_INIT \
+	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* What partitions hold, counted: one line each, or several for a person. `opts`
+ * may be NULL in all of these. [any-thread] */
+STATOR_API int stator_stat(const char *image, const char *data,
+			   const stator_upkeep_opts *opts, stator_error *err);
+
+/*
+ * Copies the data of an application into the folder `to`, which is made if it
+ * is missing, and has no backup of it yet: EXISTS otherwise. Of each partition
+ * it has what was committed before the call, and of what is committed
+ * meanwhile, nothing without what came before. A backup is data: it can be
+ * opened, and replays its log then. If it fails, nothing is left of it.
+ * [any-thread]
+ */
+STATOR_API int stator_backup(const char *image, const char *data,
+			     const char *to, const stator_upkeep_opts *opts,
+			     stator_error *err);
+/* The same of the application that a host runs, which goes on. [any-thread] */
+STATOR_API int stator_host_backup(stator_host *host, const char *to,
+				  const stator_upkeep_opts *opts,
+				  stator_error *err);
+/*
+ * Brings a backup back into the folder `data`, where the application must not
+ * have any: EXISTS otherwise. All is checked on the way, and walked through as
+ * `stator_verify` does; CORRUPT when there is something wrong, which `on_line`
+ * is told, and nothing is left in `data`. [any-thread]
+ */
+STATOR_API int stator_restore(const char *image, const char *from,
+			      const char *data, const stator_upkeep_opts *opts,
+			      stator_error *err);
+
+/*
+ * Walks through all partitions, then replays their events and compares: a line
+ * for each thing that is wrong, or worth a word (a warning). OK when nothing is
+ * wrong, CORRUPT otherwise, or why it could not be done. docs/operating.md says
+ * what is looked at. [any-thread]
+ */
+STATOR_API int stator_verify(const char *image, const char *data,
+			     const stator_upkeep_opts *opts,
+			     stator_error *err);
+
 /* Plugins ----------------------------------------------------------------- */
 
 /*

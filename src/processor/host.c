@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "processor/processor.h"
+#include "processor/upkeep.h"
 
 struct stator_host {
 	stator_load_opts load; /* with copies of what the options had */
@@ -405,4 +406,28 @@ stator_host_drain(stator_host *h)
 	stator__gauge_wait(&h->gauge);
 	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
 		stator__processor_catch_up(h->processors[i]);
+}
+
+/* An upgrade may come meanwhile; the data is the same. */
+int
+stator_host_backup(stator_host *h, const char *to,
+		   const stator_upkeep_opts *opts, stator_error *err)
+{
+	stator_log_place before = enter(h);
+	char *version = NULL;
+	int code;
+
+	pthread_mutex_lock(&h->deploying);
+	if (h->app)
+		version = stator__strdup(
+			h->app->deployment->version->descriptor.version);
+	pthread_mutex_unlock(&h->deploying);
+	if (version)
+		code = stator__backup(h->app, version, to, opts, err);
+	else
+		code = stator__fail(err, STATOR_NOT_FOUND,
+				    "no application is deployed");
+	leave(before);
+	free(version);
+	return code;
 }

@@ -90,6 +90,9 @@ void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);
 /* Whether an event is one that the projector wants. */
 bool stator__projector_wants(const stator_ext *ext, const stator_def *def,
 			     const stator_row *event);
+/* The worker's state is that of a run of the projector for the event. */
+void stator__projector_begin(stator_worker *w, const stator_ext *ext,
+			     const stator_row *event);
 /* Runs one projector for an event; its writes go into the map. */
 int stator__projector_run(stator_worker *w, const stator_ext *ext,
 			  const stator_row *event, stator_map *map,

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "store/checkpoint.h"
 #include "store/log.h"
+#include "store/log_backup.h"
 
 enum { OVERLAY_BYTES = 64 << 20, SEGMENT_BYTES = 16 << 20 };
 enum { PART_BYTES = 32 << 20 };
@@ -901,6 +902,13 @@ release(stator_store_cursor *c)
 	c->tree = NULL;
 }
 
+static int
+backup(stator_store *s, const char *to, const stator_copying *copying,
+       stator_error *err)
+{
+	return stator__log_backup(s->tree, s->path, to, copying, err);
+}
+
 const stator_store_ops stator__store_log = {
 	.name = "log",
 	.open = open_store,
@@ -914,4 +922,5 @@ const stator_store_ops stator__store_log = {
 	.next = next,
 	.release = release,
 	.commit = commit,
+	.backup = backup,
 };
