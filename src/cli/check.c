@@ -2,18 +2,37 @@
  * check.c: `stator check`.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
+
+static void
+on_problem_json(void *ctx, const char *file, int line, int col,
+		const char *message)
+{
+	static const char mark[] = "warning: ";
+	bool warning = strncmp(message, mark, sizeof(mark) - 1) == 0;
+
+	fputs("{\"severity\":", ctx);
+	cli_json_string(ctx, warning ? "warning" : "problem");
+	fputs(",\"file\":", ctx);
+	cli_json_string(ctx, file);
+	fprintf(ctx, ",\"line\":%d,\"column\":%d,\"message\":", line, col);
+	cli_json_string(ctx, warning ? message + sizeof(mark) - 1 : message);
+	fputs("}\n", ctx);
+}
 
 static int
 run(int argc, char **argv)
 {
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	const char *image, *plugins[CLI_MOST], *preemption = NULL;
+	bool as_json = false;
 	const cli_option options[] = {
 		{"--plugin", plugins, &opts.plugin_file_count, NULL},
-		{"--preemption", &preemption, NULL, NULL}};
-	int count = cli_parse(&cli_check, argc, argv, options, 2, &image, 1);
+		{"--preemption", &preemption, NULL, NULL},
+		{"--json", NULL, NULL, &as_json}};
+	int count = cli_parse(&cli_check, argc, argv, options, 3, &image, 1);
 
 	if (count < 0)
 		return EXIT_USAGE;
@@ -22,15 +41,18 @@ run(int argc, char **argv)
 	if (!cli_preemption("check", preemption, &opts))
 		return EXIT_USAGE;
 	opts.plugin_files = plugins;
-	return stator_check(image, &opts, cli_problem, stdout) ? EXIT_WRONG
-							       : EXIT_FINE;
+	return stator_check(image, &opts,
+			    as_json ? on_problem_json : cli_problem, stdout)
+		       ? EXIT_WRONG
+		       : EXIT_FINE;
 }
 
 const cli_command cli_check = {
 	.name = "check",
 	.summary = "say everything that is wrong with an application image",
-	.help = "stator check IMAGE [--plugin FILE.so]... "
-		"[--preemption auto|fuel]\n"
+	.help = "stator check IMAGE [--plugin FILE.so]... [--preemption "
+		"auto|fuel]\n"
+		"             [--json]\n"
 		"\n"
 		"Reads the descriptor, the schema and the modules of an "
 		"application image and\n"
@@ -49,11 +71,14 @@ const cli_command cli_check = {
 		"\n"
 		"--plugin brings storages that the schema names and the image "
 		"does not bring, as\n"
-		"`stator run` is given them. --preemption says how modules that "
-		"do not end while\n"
-		"they are loaded are stopped, as for `stator run`.\n"
+		"`stator run` is given them. --preemption says how modules "
+		"that do not end while\n"
+		"they are loaded are stopped, as for `stator run`. --json "
+		"gives one object a\n"
+		"line, with severity, file, line, column and message.\n"
 		"\n"
 		"Exit code 0 when nothing is wrong, warnings aside, 1 "
-		"otherwise.\n",
+		"otherwise, 2 when the\n"
+		"command line is wrong.\n",
 	.run = run,
 };

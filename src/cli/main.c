@@ -25,6 +25,13 @@ static const char help[] =
 	"  stator dump examples/restaurant --data /tmp/data \\\n"
 	"      view restaurant.OrderedItems\n"
 	"      what is stored\n"
+	"  stator stat examples/restaurant --data /tmp/data\n"
+	"      how much is stored, and how far everything is\n"
+	"  stator backup examples/restaurant --data /tmp/data --to /tmp/monday\n"
+	"  stator restore examples/restaurant --from /tmp/monday --data /tmp/new\n"
+	"      a copy, also while the data is in use; and back\n"
+	"  stator verify examples/restaurant --data /tmp/data\n"
+	"      whether what is stored is what the events make of it\n"
 	"\n"
 	"Commands:\n";
 

@@ -381,6 +381,8 @@ const cli_command cli_run = {
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"
-		"stderr. Exit code 0 unless the host itself failed.\n",
+		"stderr. Exit code 0 unless the host itself failed: then 1; 2 "
+		"when the command\n"
+		"line is wrong.\n",
 	.run = run,
 };

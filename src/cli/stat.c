@@ -47,6 +47,7 @@ const cli_command cli_stat = {
 		"`stator run`; all of it is read.\n"
 		"\n"
 		"Exit code 0, or 1 when the data cannot be read, 2 when the "
-		"command line is wrong.\n",
+		"command line is\n"
+		"wrong.\n",
 	.run = run,
 };

@@ -240,7 +240,7 @@ check_wlog(walk *w, stator_error *err)
 {
 	const uint8_t *p = w->scan.key.data;
 	int64_t wsid, offset, plog, event_wsid = 0, event_offset = 0;
-	stator_slice bytes;
+	stator_slice bytes = {NULL, 0};
 	stator_row event;
 	int code;
 
