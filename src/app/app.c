@@ -95,19 +95,6 @@ write_whole(const char *path, const char *text)
 	return close(fd) == 0 && done;
 }
 
-static bool
-sync_folder(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool done;
-
-	if (fd < 0)
-		return false;
-	done = fsync(fd) == 0;
-	close(fd);
-	return done;
-}
-
 static int
 write_partitions(const stator_app *app, stator_error *err)
 {
@@ -118,7 +105,7 @@ write_partitions(const stator_app *app, stator_error *err)
 	int code = STATOR_OK;
 
 	if (!write_whole(draft, text) || rename(draft, path) ||
-	    !sync_folder(app->data))
+	    !stator__folder_sync(app->data))
 		code = stator__fail(err, STATOR_IO, "%s: %s", path,
 				    strerror(errno));
 	free(text);
@@ -229,15 +216,15 @@ static int
 sync_folders(const stator_app *app, const char *data, stator_error *err)
 {
 	char *above = stator__format("%s/..", data);
-	bool synced = sync_folder(data) && sync_folder(app->data);
+	bool synced = stator__folder_sync(data) && stator__folder_sync(app->data);
 
 	/* It may be somebody else's, and not to be opened. */
-	sync_folder(above);
+	stator__folder_sync(above);
 	free(above);
 	for (uint32_t i = 0; i < app->partition_count && synced; i++) {
 		char *path = stator__app_partition_folder(app, i);
 
-		synced = sync_folder(path);
+		synced = stator__folder_sync(path);
 		free(path);
 	}
 	return synced ? STATOR_OK

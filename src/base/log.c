@@ -48,17 +48,10 @@ write_text(stator_buf *out, const stator_log_line *line)
 static void
 write_string(stator_json_out *out, const char *name, const char *text)
 {
-	size_t size;
-	char *clean;
-
 	if (text == NULL)
 		return;
-	size = strlen(text);
-	clean = stator__alloc(size + 1);
-	size = stator__utf8_scrub(clean, text, size);
 	stator__json_name(out, name);
-	stator__json_string(out, clean, size);
-	free(clean);
+	stator__json_any_text(out, text);
 }
 
 static void

@@ -267,7 +267,8 @@ STATOR_API int stator_stat(const char *image, const char *data,
 STATOR_API int stator_backup(const char *image, const char *data,
 			     const char *to, const stator_upkeep_opts *opts,
 			     stator_error *err);
-/* The same of the application that a host runs, which goes on. [any-thread] */
+/* The same of the application that a host runs, which goes on, and is not to be
+ * closed meanwhile. [any-thread] */
 STATOR_API int stator_host_backup(stator_host *host, const char *to,
 				  const stator_upkeep_opts *opts,
 				  stator_error *err);

@@ -184,6 +184,8 @@ int stator__changes_open(stator_changes *ch, stator_row *const *arguments,
 /* After the run: adds its record intents, the same for them; then makes the
  * rows to be stored. */
 int stator__changes_settle(stator_changes *ch, stator_error *err);
+/* Whether a reference leads to records that are kept one by one. */
+bool stator__leads_to_stored(const stator_checks *checks);
 /* Replaces raw IDs in references of a row that is not stored (a result). */
 void stator__changes_resolve(const stator_changes *ch, stator_row *row);
 

@@ -127,22 +127,15 @@ count_entry(stat_run *r, const stator_scan *s)
 static int
 read_projectors(stat_run *r, const stator_view *view, stator_error *err)
 {
-	stator_arena arena = {0};
 	int code = STATOR_OK;
 
-	for (size_t i = 0; i < r->projector_count && code >= 0; i++) {
+	for (size_t i = 0; i < r->projector_count && !code; i++) {
 		projector *p = &r->projectors[i];
-		char *name = stator__format("projector %s", p->ext->name);
 
-		p->offset = 0;
 		p->lag = 0;
-		code = stator__number_get(view, &arena,
-					  stator__meta_key(&arena, name),
-					  &p->offset, err);
-		free(name);
+		code = stator__projector_offset(view, p->ext, &p->offset, err);
 	}
-	stator__arena_free(&arena);
-	return code < 0 ? code : STATOR_OK;
+	return code;
 }
 
 static int

@@ -36,6 +36,22 @@ stator__data_open(stator_app **out, const char *image, const char *data,
 	return code ? code : stator__app_open(out, version, data, &opts, err);
 }
 
+int
+stator__projector_offset(const stator_view *view, const stator_ext *ext,
+			 int64_t *offset, stator_error *err)
+{
+	char *name = stator__format("projector %s", ext->name);
+	stator_arena arena = {0};
+	int code;
+
+	*offset = 0;
+	code = stator__number_get(view, &arena, stator__meta_key(&arena, name),
+				  offset, err);
+	stator__arena_free(&arena);
+	free(name);
+	return code < 0 ? code : STATOR_OK;
+}
+
 /* Scans ----------------------------------------------------------------- */
 
 /* Long keys are put together in the arena of the cursor: from time to time it

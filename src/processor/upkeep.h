@@ -41,6 +41,10 @@ void stator__scan_begin(stator_scan *scan, const stator_store_ops *ops,
 int stator__scan_next(stator_scan *scan, stator_error *err);
 void stator__scan_end(stator_scan *scan);
 
+/* Up to where a projector has seen the events; 0: it has not begun. */
+int stator__projector_offset(const stator_view *view, const stator_ext *ext,
+			     int64_t *offset, stator_error *err);
+
 /* What the caller of a function of stator.h wants to be told, and how. */
 typedef struct stator_upkeep {
 	stator_upkeep_opts opts; /* whole, also where the caller's is shorter */

@@ -15,17 +15,10 @@ const char stator__verify_damage[] =
 static void
 write_member(stator_json_out *out, const char *name, const char *text)
 {
-	size_t size;
-	char *clean;
-
 	if (text == NULL)
 		return;
-	size = strlen(text);
-	clean = stator__alloc(size + 1);
-	size = stator__utf8_scrub(clean, text, size);
 	stator__json_name(out, name);
-	stator__json_string(out, clean, size);
-	free(clean);
+	stator__json_any_text(out, text);
 }
 
 static void

@@ -516,21 +516,16 @@ replay_events(stator_replayer *r, stator_error *err)
 static int
 read_offsets(stator_replayer *r, stator_error *err)
 {
-	stator_verifier *v = r->v;
 	int code = STATOR_OK;
 
-	for (size_t i = 0; i < r->count && code >= 0; i++) {
+	for (size_t i = 0; i < r->count && !code; i++) {
 		replayed *p = &r->projectors[i];
-		char *name = stator__format("projector %s", p->ext->name);
 
-		p->offset = 0;
 		p->failed = 0;
-		code = stator__number_get(&v->view, &v->arena,
-					  stator__meta_key(&v->arena, name),
-					  &p->offset, err);
-		free(name);
+		code = stator__projector_offset(&r->v->view, p->ext, &p->offset,
+						err);
 	}
-	return code < 0 ? code : STATOR_OK;
+	return code;
 }
 
 static int

@@ -331,17 +331,6 @@ find_record(walk *w, int64_t wsid, int64_t id, stator_slice *bytes,
 		       err);
 }
 
-static bool
-leads_to_stored(const stator_checks *checks)
-{
-	if (checks == NULL || checks->ref_count == 0)
-		return true;
-	for (size_t i = 0; i < checks->ref_count; i++)
-		if (stator__type_is_stored(checks->refs[i]))
-			return true;
-	return false;
-}
-
 static int
 check_refs(walk *w, const stator_row *row, int64_t wsid, int64_t id,
 	   stator_error *err)
@@ -354,7 +343,8 @@ check_refs(walk *w, const stator_row *row, int64_t wsid, int64_t id,
 		stator_slice bytes;
 		int64_t other;
 
-		if (f->kind != STATOR_REF || !leads_to_stored(f->checks) ||
+		if (f->kind != STATOR_REF ||
+		    !stator__leads_to_stored(f->checks) ||
 		    !stator__row_int(row, i, &other))
 			continue;
 		code = find_record(w, wsid, other, &bytes, err);
