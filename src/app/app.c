@@ -216,7 +216,8 @@ static int
 sync_folders(const stator_app *app, const char *data, stator_error *err)
 {
 	char *above = stator__format("%s/..", data);
-	bool synced = stator__folder_sync(data) && stator__folder_sync(app->data);
+	bool synced = stator__folder_sync(data) &&
+		      stator__folder_sync(app->data);
 
 	/* It may be somebody else's, and not to be opened. */
 	stator__folder_sync(above);
