@@ -185,8 +185,9 @@ describe("stator verify", function()
       run(nil, options)
       local problems, warnings, err, code = verify()
       assert.same({ {}, "", 0 }, { problems, err, code })
-      assert.same({ "warning: partition 0: view shop.Cached: what writes it reads more than "
-        .. "events, views and records; its rows are not compared" }, warnings)
+      assert.same({ "warning: partition 0: view shop.Cached: what writes it cannot be replayed: a "
+        .. "job, a builtin extension, or one that reads more than events, views and records; its "
+        .. "rows are not compared" }, warnings)
     end
   end)
 
@@ -386,6 +387,69 @@ describe("stator verify", function()
     assert.matches("^partition 0: store: .-log%-0000000000000009.seg: damaged at byte 0",
       problems[1])
     assert.equal("partition 1: plog, 2: events 1 to 1 are missing before it" .. DAMAGE, problems[2])
+  end)
+
+  it("tries a projector again that fails, as the host does", function()
+    image = stator.shop([[
+      TYPE P ( N int64 );
+      VIEW Seen ( One int32 NOT NULL, N int64 NOT NULL, PRIMARY KEY ((One), N) ) AS RESULT OF Note;
+      EXTENSION ENGINE LUA (
+        COMMAND Hit(P);
+        PROJECTOR Note AFTER EXECUTE ON Hit INTENTS(sys.View(Seen));
+      );]], [[
+      local Seen, tried = state.view "Seen", {}
+      function M.Hit() end
+      function M.Note(event)
+        local n = event.WLogOffset
+        tried[n] = (tried[n] or 0) + 1
+        if tried[n] < 3 then error "not yet" end
+        state.new(Seen { One = 1, N = n })
+      end]])
+    run { { id = 1, wsid = 1, command = "shop.Hit" }, { id = 2, wsid = 1, command = "shop.Hit" } }
+    assert.same({}, (verify()))
+  end)
+
+  it("says which projector fails in a replay, once, and how often", function()
+    run()
+    local path = image .. "/pkg/shop/shop.lua"
+    stator.write(path, (stator.read(path):gsub("function M.Count%(event%)",
+      "%0 if event.WLogOffset > 1 then error 'broken' end")))
+    local problems = verify()
+    assert.equal("partition 0: projector shop.Count, event 2: in a replay: shop.Count: "
+      .. "shop/shop.lua:11: broken; mend the projector, or what it reads", problems[1])
+    assert.equal("partition 0: projector shop.Count, event 13: in a replay: it failed for 5 events "
+      .. "in all; mend the projector, or what it reads", problems[2])
+  end)
+
+  it("does not run builtin extensions", function()
+    image = stator.shop([[
+      TABLE Article INHERITS sys.CDoc (Name varchar NOT NULL);
+      TYPE PutParams (Name varchar NOT NULL, Article ref(Article));
+      TYPE PutResult (Size int32 NOT NULL);
+      TYPE CountRow (First int32, Times int64);
+      VIEW Count (First int32 NOT NULL, One int32 NOT NULL, Times int64,
+        PRIMARY KEY ((First), One)) AS RESULT OF CountNames;
+      EXTENSION ENGINE BUILTIN (
+        COMMAND Put(PutParams) INTENTS(sys.Record(Article), sys.Result) RETURNS PutResult;
+        COMMAND Wrong();
+        SYNC PROJECTOR CountNames AFTER EXECUTE ON Put INTENTS(sys.View(Count));
+        QUERY Counts STATE(sys.View(Count)) RETURNS CountRow;
+      );]], "")
+    local program = stator.folder() .. "/embed"
+    local code, _, err = stator.shell((stator.sanitized and "env -u LD_PRELOAD " or "")
+      .. ("gcc -Isrc/include %s spec/fixtures/embed.c -o %s -L%s -lstator -Wl,-rpath,%s"):format(
+      stator.sanitized and "-fsanitize=address,undefined" or "", program, stator.build,
+      stator.build))
+    assert.equal(0, code, err)
+    local out
+    code, out = stator.shell(("echo '%s' | env -u LD_PRELOAD %s %s %s"):format(
+      '{"id":1,"wsid":1,"command":"shop.Put","args":{"Name":"Tea"}}', program, image, data))
+    assert.equal(0, code)
+    assert.matches('"status":200', out)
+    local problems, warnings
+    problems, warnings, err, code = verify()
+    assert.same({ {}, "", 0 }, { problems, err, code })
+    assert.matches("view shop.Count: what writes it cannot be replayed", warnings[1])
   end)
 
   it("has exit code 2 for a wrong command line", function()

@@ -135,8 +135,9 @@ stator__log(int32_t level, const char *source, const char *message)
 		.abi = STATOR_ABI,
 		.size = sizeof(line),
 		.level = level,
-		.source = source,
-		.message = message,
+		/* Of a plugin, both may be missing. */
+		.source = source ? source : "",
+		.message = message ? message : "",
 		.app = place.app,
 		.partition = place.partition - 1,
 	};
