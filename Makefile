@@ -50,8 +50,8 @@ FFI_HEADERS = src/include/stator_plugin.h src/engine/lua/lua_ffi.h
 
 # Set before its first use in a prerequisite.
 .DEFAULT_GOAL = all
-.PHONY: all plugins help deps demo test check lint spec asan abi bench bench-growth bench-peers \
-	bench-store examples install clean
+.PHONY: all plugins help deps demo test check lint spec asan soak abi bench bench-growth \
+	bench-peers bench-store examples install clean
 
 all: $(BUILD)/stator $(BUILD)/libstator.so $(BUILD)/libstator.a plugins ## build the command and the library
 
@@ -99,6 +99,9 @@ asan: ## the same specs under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined all build/address-undefined/libstator-spec.so
 	@$(MAKE) --no-print-directory SANITIZER=address,undefined spec \
 		SPEC_ENV="STATOR_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so)"
+
+soak: $(BUILD)/stator ## a long life in some minutes: memory and descriptors stay flat
+	$(Q)STATOR_BUILD=$(BUILD) STATOR_SOAK=200 spec/support/run spec/processor/soak_spec.lua
 
 abi: ## compare stator_plugin.h with what was released; the specs do it too
 	$(Q)spec/support/abi check

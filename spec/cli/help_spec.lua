@@ -8,7 +8,7 @@ local function stator_with(arguments)
   return stator.shell(stator.command .. " " .. arguments .. " < /dev/null")
 end
 
-local COMMANDS = { "run", "check", "dump", "projectors" }
+local COMMANDS = { "run", "check", "dump", "projectors", "stat", "backup", "restore", "verify" }
 
 local function good_image()
   return stator.shop("EXTENSION ENGINE LUA ( COMMAND Nop(); );", "function M.Nop() end")

@@ -13,6 +13,7 @@
 #include "app/app.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/log.h"
 
 stator_partition *
 stator__app_partition(const stator_app *app, int64_t wsid)
@@ -174,6 +175,7 @@ open_partition(stator_app *app, uint32_t i, const stator_version *version,
 	stator_partition *p = &app->partitions[i];
 	const stator_store_opts store =
 		store_opts(app, &version->descriptor, opts->read_only);
+	stator_log_place *here = stator__log_place(), before = *here;
 	char *path = stator__app_partition_folder(app, i);
 	int code;
 
@@ -183,9 +185,11 @@ open_partition(stator_app *app, uint32_t i, const stator_version *version,
 		free(path);
 		return STATOR_OK;
 	}
+	*here = (stator_log_place){before.logger, app->name, i + 1ll, NULL};
 	code = choose_store(p, path, opts->read_only, err);
 	if (code == STATOR_OK)
 		code = p->ops->open(&p->store, path, &store, err);
+	*here = before;
 	free(path);
 	return code;
 }

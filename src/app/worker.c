@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "app/app.h"
+#include "base/log.h"
 
 /* Engines are made for every package that declares extensions for them. */
 static const stator_engine_ops *const kinds[] = {&stator__engine_lua,
@@ -185,6 +186,8 @@ stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 	code = stator__breaker_check(breaker, &w->state.limits, ext, err);
 	if (code)
 		return code;
+	/* Until `stator__worker_end`: lines of the log are about this run. */
+	stator__log_place()->run = &w->state.io.run;
 	code = engine->ops->run(engine, ext, &w->state, err);
 	engine->ops->reset(engine);
 	stator__breaker_note(breaker, &w->state.limits, ext,
@@ -195,6 +198,7 @@ stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 void
 stator__worker_end(stator_worker *w)
 {
+	stator__log_place()->run = NULL;
 	stator__state_end(&w->state);
 	if (w->partition->app->partition_count > 1)
 		close_others(w);

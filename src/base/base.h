@@ -245,13 +245,12 @@ enum {
 };
 
 /*
- * One line to stderr: "level source: message". Safe from every thread. Lines
- * above the level of the process (info unless set) are not written.
+ * A line of the log: "level source: message", and what it is about, as the
+ * thread knows it (log.h). Safe from every thread.
  */
 void stator__log(int32_t level, const char *source, const char *message);
 void stator__logf(int32_t level, const char *source, const char *format, ...)
 	STATOR_PRINTF(3, 4);
-void stator__log_level(int32_t most);
 
 static inline uint64_t
 stator__mix(uint64_t a, uint64_t b)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -117,17 +118,19 @@ stator__folder_read(stator_arena *arena, const char *path, const char ***names,
 	return code;
 }
 
-static bool
-write_whole(const char *path, stator_slice text)
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	bool done;
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
 
-	if (fd < 0)
-		return false;
-	done = write(fd, text.data, text.size) == (ssize_t)text.size &&
-	       fsync(fd) == 0;
-	return close(fd) == 0 && done;
+bool
+stator__folder_remove(const char *path)
+{
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0;
 }
 
 bool
@@ -141,6 +144,104 @@ stator__folder_sync(const char *path)
 	done = fsync(fd) == 0;
 	close(fd);
 	return done;
+}
+
+static int
+write_all(int fd, const char *data, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int
+open_new(const char *path, int *fd)
+{
+	*fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	return *fd < 0 ? errno : 0;
+}
+
+/* Durable, unless something was wrong before. */
+static int
+close_new(int fd, int code)
+{
+	if (code == 0 && fsync(fd))
+		code = errno;
+	if (close(fd) && code == 0)
+		code = errno;
+	return code;
+}
+
+int
+stator__file_write(const char *path, const void *data, size_t size)
+{
+	int fd, code = open_new(path, &fd);
+
+	return code ? code : close_new(fd, write_all(fd, data, size));
+}
+
+/* Reads to the end; writes the same, unless `to` is -1. */
+static int
+sum(int from, int to, uint64_t *size, uint32_t *crc, stator_on_read on_read,
+    void *ctx)
+{
+	enum { PIECE = 1 << 18 };
+	char *piece = stator__alloc(PIECE);
+	int code = 0;
+
+	*size = *crc = 0;
+	while (code == 0) {
+		ssize_t n = read(from, piece, PIECE);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			code = n < 0 ? errno : 0;
+			break;
+		}
+		*size += (size_t)n;
+		*crc = stator__crc32c(*crc, piece, (size_t)n);
+		if (to >= 0)
+			code = write_all(to, piece, (size_t)n);
+		if (on_read)
+			on_read(ctx, (size_t)n);
+	}
+	free(piece);
+	return code;
+}
+
+int
+stator__file_sum(const char *path, const char *to, uint64_t *size,
+		 uint32_t *crc, stator_on_read on_read, void *ctx)
+{
+	int from = open(path, O_RDONLY | O_CLOEXEC), out = -1, code;
+
+	if (from < 0)
+		return errno;
+	code = to ? open_new(to, &out) : 0;
+	if (code == 0)
+		code = sum(from, out, size, crc, on_read, ctx);
+	if (out >= 0)
+		code = close_new(out, code);
+	close(from);
+	return code;
+}
+
+static bool
+write_whole(const char *path, stator_slice text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	return fd >= 0 &&
+	       close_new(fd, write_all(fd, text.data, text.size)) == 0;
 }
 
 bool

@@ -453,6 +453,17 @@ stator__json_cstring(stator_json_out *out, const char *s)
 }
 
 void
+stator__json_any_text(stator_json_out *out, const char *text)
+{
+	size_t size = strlen(text);
+	char *clean = stator__alloc(size + 1);
+
+	stator__json_string(out, clean,
+			    stator__utf8_scrub(clean, text, size));
+	free(clean);
+}
+
+void
 stator__json_integer(stator_json_out *out, int64_t value)
 {
 	char text[24], *at = text + sizeof(text);

@@ -59,6 +59,8 @@ void stator__json_end(stator_json_out *out, char bracket);
 void stator__json_name(stator_json_out *out, const char *name);
 void stator__json_string(stator_json_out *out, const char *s, size_t size);
 void stator__json_cstring(stator_json_out *out, const char *s);
+/* Text that may not be UTF-8: what is not becomes "?". */
+void stator__json_any_text(stator_json_out *out, const char *s);
 void stator__json_integer(stator_json_out *out, int64_t value);
 /* The shortest text that reads back as the same number. */
 void stator__json_number(stator_json_out *out, double value, bool single);

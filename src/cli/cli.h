@@ -6,6 +6,7 @@
 #define STATOR_CLI_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "stator.h"
 
@@ -21,6 +22,7 @@ typedef struct cli_command {
 
 extern const cli_command cli_run, cli_check, cli_dump, cli_plugin,
 	cli_projectors;
+extern const cli_command cli_stat, cli_backup, cli_restore, cli_verify;
 
 /*
  * An option. With `value` alone it has one, with `count` too it may be given
@@ -49,9 +51,17 @@ bool cli_number(const char *option, const char *text, int64_t least,
 /* Takes what --preemption says, unless it is NULL; else as `cli_number`. */
 bool cli_preemption(const char *command, const char *text,
 		    stator_host_opts *opts);
-/* "stator: message" on stderr; gives `code`. */
+/* "stator: message" on stderr; gives `code`. As a line of the log in JSON once
+ * `cli_say_json` was called. */
 int cli_fail(int code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same, of what is not wrong. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_say_json(void);
+/* A line of a library function, to the stream that is `ctx`, at once. */
+void cli_line(void *ctx, const char *text, size_t size);
+/* A string of JSON, in its quotes. */
+void cli_json_string(FILE *to, const char *text);
 /* file:line:column: message, on stdout. */
 void cli_problem(void *ctx, const char *file, int line, int col,
 		 const char *message);

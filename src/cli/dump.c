@@ -82,6 +82,9 @@ const cli_command cli_dump = {
 		"\n"
 		"--wsid keeps to one workspace, --partition to one partition. "
 		"The data may be in\n"
-		"use by `stator run`.\n",
+		"use by `stator run`.\n"
+		"\n"
+		"Exit code 0, or 1 when it cannot be read, 2 when the command "
+		"line is wrong.\n",
 	.run = run,
 };

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 
 static const cli_command *const commands[] = {
-	&cli_run, &cli_check, &cli_dump, &cli_projectors, &cli_plugin};
+	&cli_run,    &cli_check,   &cli_dump,	&cli_projectors, &cli_stat,
+	&cli_backup, &cli_restore, &cli_verify, &cli_plugin};
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static const char help[] =
@@ -25,6 +27,13 @@ static const char help[] =
 	"      what is stored\n"
 	"  stator projectors examples/restaurant --data /tmp/data\n"
 	"      how far the asynchronous projectors are\n"
+	"  stator stat examples/restaurant --data /tmp/data\n"
+	"      how much is stored, and how far everything is\n"
+	"  stator backup examples/restaurant --data /tmp/data --to /tmp/copy\n"
+	"  stator restore examples/restaurant --from /tmp/copy --data /tmp/new\n"
+	"      a copy, also while the data is in use; and back\n"
+	"  stator verify examples/restaurant --data /tmp/data\n"
+	"      whether what is stored is what the events make of it\n"
 	"\n"
 	"Commands:\n";
 
@@ -40,24 +49,103 @@ print_help(FILE *to)
 	      to);
 }
 
+/* How this command says things on stderr. */
+static bool says_json;
+
+void
+cli_say_json(void)
+{
+	says_json = true;
+}
+
+void
+cli_json_string(FILE *to, const char *text)
+{
+	fputc('"', to);
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			fprintf(to, "\\%c", c);
+		else if (c < ' ')
+			fprintf(to, "\\u%04x", c);
+		else
+			fputc(c, to);
+	}
+	fputc('"', to);
+}
+
+static void
+say_json(const char *level, const char *message)
+{
+	struct timespec now;
+	char time[40];
+	struct tm tm;
+	size_t used;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	used = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(time + used, sizeof(time) - used, ".%03ldZ",
+		 now.tv_nsec / 1000000);
+	fprintf(stderr, "{\"time\":\"%s\",\"level\":\"%s\","
+			"\"source\":\"stator\",\"message\":",
+		time, level);
+	cli_json_string(stderr, message);
+	fputs("}\n", stderr);
+}
+
+static void
+say(const char *level, const char *format, va_list args)
+{
+	char message[2048];
+
+	vsnprintf(message, sizeof(message), format, args);
+	flockfile(stderr);
+	if (says_json)
+		say_json(level, message);
+	else
+		fprintf(stderr, "stator: %s\n", message);
+	funlockfile(stderr);
+}
+
 int
 cli_fail(int code, const char *format, ...)
 {
 	va_list args;
 
-	fputs("stator: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	say("error", format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	return code;
+}
+
+void
+cli_say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say("info", format, args);
+	va_end(args);
+}
+
+void
+cli_line(void *ctx, const char *text, size_t size)
+{
+	fwrite(text, 1, size, ctx);
+	fputc('\n', ctx);
+	fflush(ctx);
 }
 
 void
 cli_problem(void *ctx, const char *file, int line, int col,
 	    const char *message)
 {
-	fprintf(ctx, "%s:%d:%d: %s\n", file, line, col, message);
+	if (says_json && ctx == stderr)
+		cli_fail(EXIT_WRONG, "%s:%d:%d: %s", file, line, col, message);
+	else
+		fprintf(ctx, "%s:%d:%d: %s\n", file, line, col, message);
 }
 
 bool

@@ -3,32 +3,83 @@
  * stator_plugin.h.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 
-/* Each line at once: the next test may take seconds. */
+/*
+ * Lines of TAP as objects: {"number":5,"ok":false,"test":"...","notes":[...]}.
+ * Notes come behind their test, so an object ends when the next one begins.
+ */
+typedef struct tests {
+	bool open;   /* a test, whose notes may follow */
+	bool noted;  /* it has some */
+} tests;
+
 static void
-on_line(void *ctx, const char *line, size_t size)
+end_test(tests *t)
 {
-	fwrite(line, 1, size, ctx);
-	fputc('\n', ctx);
-	fflush(ctx);
+	if (t->open)
+		puts("]}");
+	t->open = t->noted = false;
+	fflush(stdout);
+}
+
+static void
+begin_test(tests *t, int number, bool ok, const char *name)
+{
+	end_test(t);
+	printf("{\"number\":%d,\"ok\":%s,\"test\":", number,
+	       ok ? "true" : "false");
+	cli_json_string(stdout, name);
+	fputs(",\"notes\":[", stdout);
+	t->open = true;
+}
+
+static void
+on_tap(void *ctx, const char *line, size_t size)
+{
+	char *text = strndup(line, size);
+	tests *t = ctx;
+	int number, at = 0;
+	bool bad;
+
+	if (text == NULL)
+		abort();
+	bad = strncmp(text, "not ", 4) == 0;
+	if (sscanf(text + (bad ? 4 : 0), "ok %d - %n", &number, &at) == 1 &&
+	    at > 0) {
+		begin_test(t, number, !bad, text + (bad ? 4 : 0) + at);
+	} else if (text[0] == '#' && t->open) {
+		if (t->noted)
+			fputc(',', stdout);
+		cli_json_string(stdout, text + 1 + strspn(text + 1, " "));
+		t->noted = true;
+	}
+	free(text);
 }
 
 static int
 check(int argc, char **argv)
 {
 	const char *config = NULL, *file;
-	const cli_option options[] = {{"--config", &config, NULL, NULL}};
-	int count = cli_parse(&cli_plugin, argc, argv, options, 1, &file, 1);
+	bool as_json = false;
+	const cli_option options[] = {{"--config", &config, NULL, NULL},
+				      {"--json", NULL, NULL, &as_json}};
+	int count = cli_parse(&cli_plugin, argc, argv, options, 2, &file, 1);
+	tests t = {false, false};
 	int failed;
 
 	if (count < 0)
 		return EXIT_USAGE;
 	if (count == 0)
 		return cli_fail(EXIT_USAGE, "plugin check: which FILE.so?");
-	failed = stator_plugin_conform(file, config, on_line, stdout);
+	if (as_json)
+		failed = stator_plugin_conform(file, config, on_tap, &t);
+	else
+		failed = stator_plugin_conform(file, config, cli_line, stdout);
+	end_test(&t);
 	if (failed)
 		return cli_fail(EXIT_WRONG,
 				"plugin check: %s: %d test%s failed", file,
@@ -57,7 +108,7 @@ list(int argc, char **argv)
 	for (int i = 0; i < count; i++) {
 		if (i && !as_json)
 			fputc('\n', stdout);
-		if (stator_plugin_describe(files[i], as_json, on_line,
+		if (stator_plugin_describe(files[i], as_json, cli_line,
 					   stdout, &err))
 			code = cli_fail(EXIT_WRONG, "plugin list: %s", err.msg);
 	}
@@ -79,7 +130,7 @@ const cli_command cli_plugin = {
 	.name = "plugin",
 	.summary = "describe storage plugins, or try them out",
 	.help = "stator plugin list FILE.so... [--json]\n"
-		"stator plugin check FILE.so [--config JSON]\n"
+		"stator plugin check FILE.so [--config JSON] [--json]\n"
 		"\n"
 		"list says what plugins bring: storages, who may do what with "
 		"them, the fields of\n"
@@ -116,8 +167,11 @@ const cli_command cli_plugin = {
 		"several storages one by\n"
 		"name: --config '{\"Note\":{\"Longest\":80}}'. Effects are "
 		"really done, as far as\n"
-		"validate lets what is tried through.\n"
+		"validate lets what is tried through. --json gives one object "
+		"a line, for each\n"
+		"test.\n"
 		"\n"
-		"Exit code 0 when no test failed, 1 otherwise.\n",
+		"Exit code 0 when no test failed, 1 otherwise, 2 when the "
+		"command line is wrong.\n",
 	.run = run,
 };

@@ -158,9 +158,10 @@ read_requests(stator_host *host, ring *r)
 /* What the command was asked to do. */
 typedef struct run_args {
 	const char *image, *data, *partitions, *preemption;
+	const char *log, *log_level, *queue;
 	const char *plugins[CLI_MOST];
 	size_t plugin_count;
-	bool watch;
+	bool watch, busy;
 } run_args;
 
 typedef struct watcher {
@@ -182,8 +183,7 @@ on_change(void *ctx)
 	code = stator_host_deploy(w->host, w->args->image, w->args->data, &opts,
 				  &err);
 	if (code == STATOR_OK)
-		fprintf(stderr, "stator: run: %s is deployed anew\n",
-			w->args->image);
+		cli_say("run: %s is deployed anew", w->args->image);
 	else if (code == STATOR_IMAGE)
 		cli_fail(EXIT_WRONG, "run: %s has errors; the version before "
 				     "goes on",
@@ -253,6 +253,45 @@ start(const run_args *args, uint32_t partitions, stator_host_opts *host_opts)
 	return code;
 }
 
+static bool
+read_log(const run_args *args, stator_host_opts *opts)
+{
+	static const char *const levels[] = {"error", "warning", "info",
+					     "verbose", "trace"};
+
+	if (args->log && strcmp(args->log, "json") == 0) {
+		opts->log_format = STATOR_LOG_FORMAT_JSON;
+		cli_say_json();
+	} else if (args->log && strcmp(args->log, "text") != 0) {
+		cli_fail(EXIT_USAGE, "run: --log: expected \"text\" or "
+				     "\"json\", found \"%s\"",
+			 args->log);
+		return false;
+	}
+	for (int32_t i = 0; args->log_level && i < 5; i++)
+		if (strcmp(args->log_level, levels[i]) == 0)
+			opts->log_level = i + 1;
+	if (args->log_level == NULL || opts->log_level)
+		return true;
+	cli_fail(EXIT_USAGE, "run: --log-level: expected error, warning, info, "
+			     "verbose or trace, found \"%s\"",
+		 args->log_level);
+	return false;
+}
+
+static bool
+read_queue(const run_args *args, stator_host_opts *opts)
+{
+	int64_t queue = 0;
+
+	if (args->queue &&
+	    !cli_number("run: --queue", args->queue, 1, 1000000, &queue))
+		return false;
+	opts->queue = (uint32_t)queue;
+	opts->when_full = args->busy ? STATOR_FULL_BUSY : STATOR_FULL_WAIT;
+	return true;
+}
+
 static int
 run(int argc, char **argv)
 {
@@ -262,8 +301,12 @@ run(int argc, char **argv)
 		{"--partitions", &args.partitions, NULL, NULL},
 		{"--plugin", args.plugins, &args.plugin_count, NULL},
 		{"--preemption", &args.preemption, NULL, NULL},
+		{"--log", &args.log, NULL, NULL},
+		{"--log-level", &args.log_level, NULL, NULL},
+		{"--queue", &args.queue, NULL, NULL},
+		{"--busy", NULL, NULL, &args.busy},
 		{"--watch", NULL, NULL, &args.watch}};
-	int count = cli_parse(&cli_run, argc, argv, options, 5, &args.image, 1);
+	int count = cli_parse(&cli_run, argc, argv, options, 9, &args.image, 1);
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	int64_t partitions = 0;
 
@@ -274,7 +317,8 @@ run(int argc, char **argv)
 	if (args.partitions && !cli_number("run: --partitions", args.partitions, 1,
 					   65535, &partitions))
 		return EXIT_USAGE;
-	if (!cli_preemption("run", args.preemption, &opts))
+	if (!cli_preemption("run", args.preemption, &opts) ||
+	    !read_log(&args, &opts) || !read_queue(&args, &opts))
 		return EXIT_USAGE;
 	return start(&args, (uint32_t)partitions, &opts);
 }
@@ -284,7 +328,9 @@ const cli_command cli_run = {
 	.summary = "serve requests from stdin, one JSON object a line",
 	.help = "stator run IMAGE --data DIR [--partitions N] [--plugin FILE.so]"
 		"... [--watch]\n"
-		"           [--preemption auto|fuel] < requests > replies\n"
+		"           [--preemption auto|fuel] [--log text|json] "
+		"[--log-level LEVEL]\n"
+		"           [--queue N] [--busy] < requests > replies\n"
 		"\n"
 		"Serves requests from stdin, one JSON object a line, and "
 		"writes the replies to\n"
@@ -316,6 +362,18 @@ const cli_command cli_run = {
 		"              them by a signal where that works, \"fuel\" puts "
 		"checks into their\n"
 		"              loops\n"
+		"--log         lines of the log on stderr: \"text\", or "
+		"\"json\", one object a\n"
+		"              line, with time, level, application, partition, "
+		"workspace,\n"
+		"              extension and offset, as far as they are known\n"
+		"--log-level   error, warning, info (if not said), verbose, "
+		"trace\n"
+		"--queue       how many requests may wait at a partition: 4096 "
+		"if not said\n"
+		"--busy        answer 503 BUSY where a queue is full; else no "
+		"more input is read\n"
+		"              until there is room\n"
 		"--watch       deploy the image anew when its files change, "
 		"while requests are\n"
 		"              served; a version with errors, or one that does "
@@ -326,6 +384,8 @@ const cli_command cli_run = {
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"
-		"stderr. Exit code 0 unless the host itself failed.\n",
+		"stderr. Exit code 0 unless the host itself failed: then 1; 2 "
+		"when the command\n"
+		"line is wrong.\n",
 	.run = run,
 };

@@ -26,8 +26,8 @@
  * must not block, nor call into the host. The host takes one signal, SIGURG
  * unless its options say another, to stop extensions that run too long; signals
  * of this number that are not its own go to the handler that stood before. It
- * has no globals but that and the level of its log, and never ends the process,
- * except that running out of memory does.
+ * has no globals but that, and never ends the process, except that running out
+ * of memory does.
  *
  * Words: *borrowed until X*, *caller frees with Y*, *taken*; tags:
  * [any-thread], [run] (inside a builtin extension, on its thread).
@@ -72,6 +72,30 @@ typedef struct stator_builtin {
 	void *ctx; /* borrowed until the host is closed */
 } stator_builtin;
 
+/* A line of the log; strings are borrowed until the sink returns. */
+typedef struct stator_log_line {
+	uint32_t abi;
+	uint32_t size;
+	int32_t level; /* 1 error, 2 warning, 3 info, 4 verbose, 5 trace */
+	uint32_t reserved;
+	int64_t time_ms;     /* Unix time */
+	const char *source;  /* who says it: an extension, "checkpoint" ... */
+	const char *message; /* may have several lines */
+	/* What it is about, as far as that is known. */
+	const char *app;	/* "owner/name", or NULL */
+	int64_t partition;	/* or -1 */
+	int64_t wsid;		/* or 0 */
+	const char *extension;	/* its QName, or NULL */
+	int64_t offset;		/* of the event in the PLog, or 0 */
+} stator_log_line;
+
+/* From any thread of the host, several at once; it must not call the host. */
+typedef void (*stator_on_log)(void *ctx, const stator_log_line *line);
+
+enum { STATOR_LOG_FORMAT_TEXT = 0, STATOR_LOG_FORMAT_JSON = 1 };
+/* What a request meets where there is no room for it. */
+enum { STATOR_FULL_WAIT = 0, STATOR_FULL_BUSY = 1 };
+
 typedef struct stator_host_opts {
 	uint32_t abi;
 	uint32_t size;
@@ -94,9 +118,20 @@ typedef struct stator_host_opts {
 	 */
 	int32_t preemption;
 	int32_t preempt_signal; /* 0: SIGURG; the first host of a process says */
+	/* Where lines of the log go; NULL: to stderr, as `log_format` says. */
+	stator_on_log on_log;
+	void *log_ctx;
+	int32_t log_format; /* one of STATOR_LOG_FORMAT_... */
+	/*
+	 * A request for which there is no room: STATOR_FULL_WAIT has
+	 * `stator_host_submit` wait for it, STATOR_FULL_BUSY answers 503 BUSY
+	 * at once.
+	 */
+	int32_t when_full;
 } stator_host_opts;
-#define STATOR_HOST_OPTS_INIT \
-	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define STATOR_HOST_OPTS_INIT                                               \
+	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+	 0, 0, 0, 0}
 
 enum { STATOR_PREEMPTION_AUTO = 0, STATOR_PREEMPTION_FUEL = 1 };
 
@@ -153,9 +188,10 @@ STATOR_API int stator_check(const char *image, const stator_host_opts *opts,
 typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);
 
 /*
- * Hands in a request: one JSON object, copied. Waits while the partition's
- * queue is full, a query also while 4,096 of them are under way. The reply may
- * come before this returns. [any-thread]
+ * Hands in a request: one JSON object, copied. There is no room for it while
+ * the partition's queue is full, for a query also while 4,096 of them are under
+ * way: then it waits, or is answered BUSY, as the options of the host say. The
+ * reply may come before this returns. [any-thread]
  */
 STATOR_API void stator_host_submit(stator_host *host, const char *request,
 				   size_t size, stator_on_reply on_reply,
@@ -235,6 +271,74 @@ STATOR_API int stator_projectors(const char *image, const char *data,
 				 const stator_projectors_opts *opts,
 				 stator_on_reply on_line, void *ctx,
 				 stator_error *err);
+/* Upkeep ------------------------------------------------------------------ */
+
+/*
+ * What these functions have to say comes as lines, each for a person or, with
+ * `as_json`, one JSON object. Data that is given by its folder may be in use by
+ * another process, but not by a host of this one.
+ */
+typedef struct stator_upkeep_opts {
+	uint32_t abi;
+	uint32_t size;
+	int32_t as_json;
+	/* Of `stator_verify`: 1 does not replay events. */
+	int32_t quick;
+	stator_on_reply on_line; /* or NULL */
+	/* `done` of about `whole`, in a partition (or -1) of so many; of what,
+	 * `unit` says: "bytes", "events", "rows". Or NULL. */
+	void (*on_progress)(void *ctx, int64_t partition, uint32_t partitions,
+			    const char *unit, uint64_t done, uint64_t whole);
+	void *ctx; /* for both */
+	/* Of `stator_verify`: storages that the schema names. */
+	const char *const *plugin_files;
+	size_t plugin_file_count;
+	/* Where `stator_verify` makes its folder; NULL: in the data's. */
+	const char *scratch;
+} stator_upkeep_opts;
+#define STATOR_UPKEEP_OPTS_INIT \
+	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* What partitions hold, counted: one line each, or several for a person. `opts`
+ * may be NULL in all of these. [any-thread] */
+STATOR_API int stator_stat(const char *image, const char *data,
+			   const stator_upkeep_opts *opts, stator_error *err);
+
+/*
+ * Copies the data of an application into the folder `to`, which is made if it
+ * is missing, and has no backup of it yet: EXISTS otherwise. Of each partition
+ * it has what was committed before the call, and of what is committed
+ * meanwhile, nothing without what came before. A backup is data: it can be
+ * opened, and replays its log then. If it fails, nothing is left of it.
+ * [any-thread]
+ */
+STATOR_API int stator_backup(const char *image, const char *data,
+			     const char *to, const stator_upkeep_opts *opts,
+			     stator_error *err);
+/* The same of the application that a host runs, which goes on, and is not to be
+ * closed meanwhile. [any-thread] */
+STATOR_API int stator_host_backup(stator_host *host, const char *to,
+				  const stator_upkeep_opts *opts,
+				  stator_error *err);
+/*
+ * Brings a backup back into the folder `data`, where the application must not
+ * have any: EXISTS otherwise. All is checked on the way, and walked through as
+ * `stator_verify` does; CORRUPT when there is something wrong, which `on_line`
+ * is told, and nothing is left in `data`. [any-thread]
+ */
+STATOR_API int stator_restore(const char *image, const char *from,
+			      const char *data, const stator_upkeep_opts *opts,
+			      stator_error *err);
+
+/*
+ * Walks through all partitions, then replays their events and compares: a line
+ * for each thing that is wrong, or worth a word (a warning). OK when nothing is
+ * wrong, CORRUPT otherwise, or why it could not be done. docs/operating.md says
+ * what is looked at. [any-thread]
+ */
+STATOR_API int stator_verify(const char *image, const char *data,
+			     const stator_upkeep_opts *opts,
+			     stator_error *err);
 
 /* Plugins ----------------------------------------------------------------- */
 

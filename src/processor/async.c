@@ -143,10 +143,12 @@ stall(stator_async *a, async_projector *p, const stator_error *err)
 	p->stalls++;
 	back_off(a, p, p->stalls);
 	if (p->stalls <= a->opts->tries)
-		stator__logf(STATOR_LOG_WARNING, p->ext->name,
-			     "event %lld of partition %u: %s; trying again",
-			     (long long)p->offset + 1, a->partition->index,
-			     err->msg);
+		stator__log_event(STATOR_LOG_WARNING, p->ext->name,
+				  p->ext->name, p->offset + 1,
+				  "event %lld of partition %u: %s; trying "
+				  "again",
+				  (long long)p->offset + 1,
+				  a->partition->index, err->msg);
 }
 
 /* Offsets that nothing else was written with: to see an event again that the
@@ -234,17 +236,20 @@ say_failed(const stator_async *a, const async_projector *p,
 	   const stator_trouble *t)
 {
 	if (t->parked)
-		stator__logf(STATOR_LOG_ERROR, p->ext->name,
-			     "parked at event %lld of partition %u: %s; mend "
-			     "it and retry it, or skip the event: `stator "
-			     "projectors --help`",
-			     (long long)t->event, a->partition->index,
-			     t->error);
+		stator__log_event(STATOR_LOG_ERROR, p->ext->name, p->ext->name,
+				  t->event,
+				  "parked at event %lld of partition %u: %s; "
+				  "mend it and retry it, or skip the event: "
+				  "`stator projectors --help`",
+				  (long long)t->event, a->partition->index,
+				  t->error);
 	else
-		stator__logf(STATOR_LOG_WARNING, p->ext->name,
-			     "event %lld of partition %u: %s; trying again",
-			     (long long)t->event, a->partition->index,
-			     t->error);
+		stator__log_event(STATOR_LOG_WARNING, p->ext->name,
+				  p->ext->name, t->event,
+				  "event %lld of partition %u: %s; trying "
+				  "again",
+				  (long long)t->event, a->partition->index,
+				  t->error);
 }
 
 /* What is known of the event behind `offset`, which has just failed. */
@@ -535,6 +540,7 @@ async_main(void *ctx)
 {
 	stator_async *a = ctx;
 
+	stator__log_at(a->partition->app->name, a->partition->index);
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
 		int64_t last = a->last;
@@ -665,7 +671,7 @@ stator__async_start(stator_async *a, stator_error *err)
 	if (code)
 		return code;
 	a->running = true;
-	pthread_create(&a->thread, NULL, async_main, a);
+	stator__thread_start(&a->thread, async_main, a);
 	return STATOR_OK;
 }
 

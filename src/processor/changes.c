@@ -440,8 +440,8 @@ may_lead_to(const stator_checks *checks, const stator_type *type)
 }
 
 /* Documents of operations are in events only: nothing to look up. */
-static bool
-leads_to_stored(const stator_checks *checks)
+bool
+stator__leads_to_stored(const stator_checks *checks)
 {
 	if (checks == NULL || checks->ref_count == 0)
 		return true;
@@ -522,7 +522,7 @@ check_ref(stator_changes *ch, stator_row *row, uint32_t field,
 		stator__row_set_int(row, field, raw->id);
 		type = raw->type;
 	} else {
-		if (!leads_to_stored(f->checks))
+		if (!stator__leads_to_stored(f->checks))
 			return STATOR_OK;
 		code = load_record(ch, id, &target, err);
 		if (code == STATOR_NONE)

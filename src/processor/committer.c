@@ -107,7 +107,7 @@ stator__committer_start(stator_partition *partition, stator_gauge *gauge)
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->wake, NULL);
 	pthread_cond_init(&c->done, NULL);
-	pthread_create(&c->thread, NULL, committer_main, c);
+	stator__thread_start(&c->thread, committer_main, c);
 	return c;
 }
 

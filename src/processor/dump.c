@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "processor/processor.h"
+#include "processor/upkeep.h"
 #include "storage/storage.h"
 
 typedef struct dump {
@@ -360,27 +361,11 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	    stator_on_reply on_line, void *ctx, stator_error *err)
 {
 	const bool log = strcmp(opts->what, "log") == 0;
-	/* A log is wanted where partitions do not open any more. */
-	const stator_app_opts app_opts = {.read_only = true,
-					  .folders_only = log};
-	stator_problems problems = {0};
-	static const stator_load_opts load = {.purpose = STATOR_TO_READ};
-	stator_version *version =
-		stator__version_load(image, &load, &problems);
 	dump d = {.opts = opts, .on_line = on_line, .ctx = ctx};
 	stator_app *app;
-	int code;
+	/* A log is wanted where partitions do not open any more. */
+	int code = stator__data_open(&app, image, data, log, err);
 
-	if (version == NULL) {
-		const stator_problem *p = &problems.items[0];
-
-		stator__fail(err, STATOR_IMAGE, "%s:%d:%d: %s", p->file,
-			     p->line, p->col, p->message);
-		stator__problems_free(&problems);
-		return STATOR_IMAGE;
-	}
-	stator__problems_free(&problems);
-	code = stator__app_open(&app, version, data, &app_opts, err);
 	if (code)
 		return code;
 	d.app = app;

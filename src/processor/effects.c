@@ -275,13 +275,13 @@ note_failure(stator_effects *fx, stator_slice key, failed_effect *f,
 	f->parked = f->tries >= TRIES || is_hopeless(err);
 	wait = (int64_t)FIRST_WAIT_MS << 2 * (f->tries - 1);
 	f->retry_at = stator__monotonic_ns() + wait * 1000000;
-	stator__logf(f->parked ? STATOR_LOG_ERROR : STATOR_LOG_WARNING,
-		     storage ? storage : "effect",
-		     "effect of %s, event %lld of partition %u: %s; %s",
-		     extension ? extension : "", (long long)offset,
-		     fx->worker->partition->index, err->msg,
-		     f->parked ? "parked until the next start"
-			       : "trying again");
+	stator__log_event(f->parked ? STATOR_LOG_ERROR : STATOR_LOG_WARNING,
+			  storage ? storage : "effect", extension, offset,
+			  "effect of %s, event %lld of partition %u: %s; %s",
+			  extension ? extension : "", (long long)offset,
+			  fx->worker->partition->index, err->msg,
+			  f->parked ? "parked until the next start"
+				    : "trying again");
 }
 
 static void

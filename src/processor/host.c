@@ -5,10 +5,13 @@
 
 #include "base/files.h"
 #include "processor/processor.h"
+#include "processor/upkeep.h"
 
 struct stator_host {
 	stator_load_opts load; /* with copies of what the options had */
+	stator_logger logger;
 	uint32_t queue;
+	bool waits; /* where there is no room */
 	pthread_mutex_t deploying; /* one at a time */
 	stator_gauge gauge;
 	stator_app *app; /* NULL until one is deployed */
@@ -86,6 +89,36 @@ free_load_opts(stator_load_opts *o)
 	free((void *)(uintptr_t)o->plugin_folder);
 }
 
+static void
+copy_manners(stator_host *h, const stator_host_opts *opts)
+{
+	if (opts->log_level)
+		h->logger.level = opts->log_level;
+	if (!STATOR_HAS(opts, when_full))
+		return;
+	h->logger.json = opts->log_format == STATOR_LOG_FORMAT_JSON;
+	h->logger.on_log = opts->on_log;
+	h->logger.ctx = opts->log_ctx;
+	h->waits = opts->when_full == STATOR_FULL_WAIT;
+}
+
+/* The thread that calls works for the host until it has left it again: threads
+ * that are started meanwhile do, too. */
+static stator_log_place
+enter(const stator_host *h)
+{
+	stator_log_place before = *stator__log_place();
+
+	*stator__log_place() = (stator_log_place){.logger = &h->logger};
+	return before;
+}
+
+static void
+leave(stator_log_place before)
+{
+	*stator__log_place() = before;
+}
+
 int
 stator_host_open(stator_host **out, const stator_host_opts *opts,
 		 stator_error *err)
@@ -96,14 +129,16 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 		return stator__fail(err, STATOR_INVALID,
 				    "opts: begin with STATOR_HOST_OPTS_INIT");
 	h = stator__alloc(sizeof(*h));
+	h->logger.level = STATOR_LOG_INFO;
+	h->waits = true;
 	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->deploying, NULL);
 	pthread_mutex_init(&h->gauge.lock, NULL);
 	pthread_cond_init(&h->gauge.changed, NULL);
-	if (opts)
+	if (opts) {
 		copy_load_opts(&h->load, opts);
-	if (opts && opts->log_level)
-		stator__log_level(opts->log_level);
+		copy_manners(h, opts);
+	}
 	*out = h;
 	return STATOR_OK;
 }
@@ -127,10 +162,14 @@ stop(stator_host *h)
 void
 stator_host_close(stator_host *h)
 {
+	stator_log_place before;
+
 	if (h == NULL)
 		return;
 	stator__gauge_wait(&h->gauge);
+	before = enter(h);
 	stop(h);
+	leave(before);
 	pthread_cond_destroy(&h->gauge.changed);
 	pthread_mutex_destroy(&h->gauge.lock);
 	pthread_mutex_destroy(&h->deploying);
@@ -323,11 +362,13 @@ int
 stator_host_deploy(stator_host *h, const char *image, const char *data,
 		   const stator_deploy_opts *opts, stator_error *err)
 {
+	stator_log_place before = enter(h);
 	int code;
 
 	pthread_mutex_lock(&h->deploying);
 	code = deploy(h, image, data, opts, err);
 	pthread_mutex_unlock(&h->deploying);
+	leave(before);
 	return code;
 }
 
@@ -392,12 +433,20 @@ stator_check(const char *image, const stator_host_opts *opts,
 	return stator_check_data(image, NULL, opts, on_problem, ctx);
 }
 
+static void
+refuse(stator_request *r, const stator_error *err)
+{
+	stator__reply_error(r, stator__status_http(err->code), err);
+	stator__reply_send(r);
+}
+
 void
 stator_host_submit(stator_host *h, const char *text, size_t size,
 		   stator_on_reply on_reply, void *ctx)
 {
 	stator_error err;
 	stator_request *r = stator__request_new(text, size, &err);
+	stator_partition *p;
 
 	r->on_reply = on_reply;
 	r->ctx = ctx;
@@ -405,14 +454,24 @@ stator_host_submit(stator_host *h, const char *text, size_t size,
 		stator__fail(&err, STATOR_NOT_FOUND,
 			     "no application is deployed");
 	if (err.code) {
-		stator__reply_error(r, stator__status_http(err.code), &err);
-		stator__reply_send(r);
+		refuse(r, &err);
 		return;
 	}
-	stator__gauge_add(&h->gauge, r->is_query);
-	stator__processor_submit(
-		h->processors[stator__app_partition(h->app, r->wsid)->index],
-		r);
+	p = stator__app_partition(h->app, r->wsid);
+	if (!stator__gauge_add(&h->gauge, r->is_query, h->waits)) {
+		stator__fail(&err, STATOR_BUSY,
+			     "as many queries as there can be are under way; "
+			     "ask again later");
+		refuse(r, &err);
+	} else if (!stator__processor_submit(h->processors[p->index], r,
+					     h->waits)) {
+		stator__gauge_done(&h->gauge, r->is_query);
+		stator__fail(&err, STATOR_BUSY,
+			     "%u requests wait at partition %u, and no more "
+			     "can; ask again later",
+			     h->queue, p->index);
+		refuse(r, &err);
+	}
 }
 
 void
@@ -421,4 +480,28 @@ stator_host_drain(stator_host *h)
 	stator__gauge_wait(&h->gauge);
 	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
 		stator__processor_catch_up(h->processors[i]);
+}
+
+/* An upgrade may come meanwhile; the data is the same. */
+int
+stator_host_backup(stator_host *h, const char *to,
+		   const stator_upkeep_opts *opts, stator_error *err)
+{
+	stator_log_place before = enter(h);
+	char *version = NULL;
+	int code;
+
+	pthread_mutex_lock(&h->deploying);
+	if (h->app)
+		version = stator__strdup(
+			h->app->deployment->version->descriptor.version);
+	pthread_mutex_unlock(&h->deploying);
+	if (version)
+		code = stator__backup(h->app, version, to, opts, err);
+	else
+		code = stator__fail(err, STATOR_NOT_FOUND,
+				    "no application is deployed");
+	leave(before);
+	free(version);
+	return code;
 }

@@ -332,6 +332,7 @@ processor_main(void *ctx)
 	stator_request *requests;
 	order *orders;
 
+	stator__log_at(p->partition->app->name, p->partition->index);
 	while (wait_for_work(p, &requests, &orders)) {
 		if (orders)
 			settle(p);
@@ -505,7 +506,7 @@ stator__processor_start(stator_partition *partition,
 		return NULL;
 	}
 	p->committer = stator__committer_start(partition, gauge);
-	pthread_create(&p->thread, NULL, processor_main, p);
+	stator__thread_start(&p->thread, processor_main, p);
 	return p;
 }
 
@@ -559,18 +560,23 @@ stator__processor_switch(stator_processor *p)
 	p->next = (crew){NULL};
 }
 
-void
-stator__processor_submit(stator_processor *p, stator_request *r)
+bool
+stator__processor_submit(stator_processor *p, stator_request *r, bool wait)
 {
 	pthread_mutex_lock(&p->lock);
-	while (p->waiting >= p->queue)
+	while (wait && p->waiting >= p->queue)
 		pthread_cond_wait(&p->space, &p->lock);
+	if (p->waiting >= p->queue) {
+		pthread_mutex_unlock(&p->lock);
+		return false;
+	}
 	r->next = NULL;
 	*p->last = r;
 	p->last = &r->next;
 	p->waiting++;
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
+	return true;
 }
 
 void
@@ -598,15 +604,19 @@ stator__processor_stop(stator_processor *p)
 /* Each query that waits holds a snapshot; stores have no end of them. */
 enum { MOST_QUERIES = 4096 };
 
-void
-stator__gauge_add(stator_gauge *g, bool query)
+bool
+stator__gauge_add(stator_gauge *g, bool query, bool wait)
 {
+	bool room;
+
 	pthread_mutex_lock(&g->lock);
-	while (query && g->queries == MOST_QUERIES)
+	while (wait && query && g->queries == MOST_QUERIES)
 		pthread_cond_wait(&g->changed, &g->lock);
-	g->open++;
-	g->queries += query;
+	room = !query || g->queries < MOST_QUERIES;
+	g->open += room;
+	g->queries += query && room;
 	pthread_mutex_unlock(&g->lock);
+	return room;
 }
 
 void

@@ -13,6 +13,7 @@
 
 #include "app/app.h"
 #include "base/json.h"
+#include "base/log.h"
 
 /* Requests ------------------------------------------------------------------- */
 
@@ -154,6 +155,9 @@ int64_t stator__backoff_ms(uint64_t random, int64_t tries, int64_t first,
  */
 void stator__error_event(stator_commander *c, const stator_request *r,
 			 const stator_ext *ext, const stator_error *err);
+/* The worker's state is that of a run of the projector for the event. */
+void stator__projector_begin(stator_worker *w, const stator_ext *ext,
+			     const stator_row *event);
 /* Runs one projector for an event; its writes go into the map. */
 int stator__projector_run(stator_worker *w, const stator_ext *ext,
 			  const stator_row *event, stator_map *map,
@@ -201,6 +205,8 @@ void stator__number_put(stator_map *map, stator_slice key, int64_t value);
 /* Puts the rows that sys.Result gets into `rows`. */
 void stator__rows_collect(stator_rows *rows, stator_state *state);
 
+/* Whether a reference leads to records that are kept one by one. */
+bool stator__leads_to_stored(const stator_checks *checks);
 /* Partitions' threads -------------------------------------------------------------- */
 
 /* Requests that are under way, over all partitions. */
@@ -211,8 +217,8 @@ typedef struct stator_gauge {
 	uint64_t queries; /* of these */
 } stator_gauge;
 
-/* One more; a query waits while there are too many of them. */
-void stator__gauge_add(stator_gauge *gauge, bool query);
+/* One more; while there are too many queries, one waits, or gets false. */
+bool stator__gauge_add(stator_gauge *gauge, bool query, bool wait);
 void stator__gauge_done(stator_gauge *gauge, bool query);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
 
@@ -235,8 +241,10 @@ int stator__processor_prepare(stator_processor *p,
 			      stator_problems *problems);
 void stator__processor_switch(stator_processor *p);
 void stator__processor_drop(stator_processor *p);
-/* The request is taken. Waits while the queue is full. */
-void stator__processor_submit(stator_processor *p, stator_request *r);
+/* The request is taken, unless the queue is full: then this waits, or gives
+ * false. */
+bool stator__processor_submit(stator_processor *p, stator_request *r,
+			      bool wait);
 /* Waits until the asynchronous projectors have seen all events. */
 void stator__processor_catch_up(stator_processor *p);
 /* Answers everything that is queued, then stops. */
@@ -347,6 +355,10 @@ int stator__projector_retry(const stator_view *view, stator_map *map,
 int stator__projector_skip(const stator_view *view, stator_map *map,
 			   stator_arena *arena, const stator_ext *ext,
 			   int64_t event, stator_error *err);
+/* OK: it was told to skip the event; NONE otherwise. */
+int stator__projector_skipped(const stator_view *view, stator_arena *arena,
+			      const char *projector, int64_t event,
+			      stator_error *err);
 int stator__projector_rebuild(const stator_def *def, stator_map *map,
 			      stator_arena *arena, const stator_ext *ext,
 			      stator_error *err);

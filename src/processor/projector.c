@@ -124,8 +124,9 @@ stator__projector_wants(const stator_ext *ext, const stator_def *def,
 	return false;
 }
 
-static void
-begin(stator_worker *w, const stator_ext *ext, const stator_row *event)
+void
+stator__projector_begin(stator_worker *w, const stator_ext *ext,
+			const stator_row *event)
 {
 	stator_run *run = &w->state.io.run;
 	int64_t wsid = 0;
@@ -150,7 +151,7 @@ stator__projector_run(stator_worker *w, const stator_ext *ext,
 	stator_state *st = &w->state;
 	int code;
 
-	begin(w, ext, event);
+	stator__projector_begin(w, ext, event);
 	code = stator__worker_run(w, ext, err);
 	if (code) {
 		stator__state_apply_log(st);

@@ -185,8 +185,10 @@ query_main(void *ctx)
 	query_thread *t = ctx;
 	query_job *job;
 
-	while ((job = next_job(t->pool)) != NULL)
+	while ((job = next_job(t->pool)) != NULL) {
+		stator__log_at(t->pool->app->name, job->partition->index);
 		run_job(t, job);
+	}
 	return NULL;
 }
 
@@ -210,7 +212,7 @@ stator__queries_start(stator_app *app, const stator_deployment *deployment,
 		t->pool = pool;
 		t->workers = stator__alloc(app->partition_count *
 					   sizeof(stator_worker *));
-		pthread_create(&t->thread, NULL, query_main, t);
+		stator__thread_start(&t->thread, query_main, t);
 	}
 	return pool;
 }

@@ -6,6 +6,7 @@
  *   "projector NAME"  the PLog offset up to which it has seen events
  *   "trouble NAME"    the event that it fails on, if it does
  *   "rebuild NAME"    it is to drop its views and to begin anew
+ *   "skipped NAME N"  it never saw event N
  *
  * The thread of the projectors (async.c) is the only one that writes offsets
  * and troubles, but for a projector that is parked: that one it leaves alone
@@ -58,6 +59,26 @@ stator_slice
 stator__rebuild_key(stator_arena *arena, const char *projector)
 {
 	return key_of(arena, "rebuild", projector);
+}
+
+static stator_slice
+skipped_key(stator_arena *arena, const char *projector, int64_t event)
+{
+	return stator__meta_key(
+		arena, stator__arena_format(arena, "skipped %s %lld", projector,
+					    (long long)event));
+}
+
+int
+stator__projector_skipped(const stator_view *view, stator_arena *arena,
+			  const char *projector, int64_t event,
+			  stator_error *err)
+{
+	stator_slice value;
+
+	return stator__view_get(view, arena,
+				skipped_key(arena, projector, event), &value,
+				err);
 }
 
 static const char *
@@ -255,6 +276,7 @@ stator__projector_skip(const stator_view *view, stator_map *map,
 				    (long long)event);
 	stator__trouble_drop(map, arena, ext->name);
 	stator__number_put(map, stator__offset_key(arena, ext->name), event);
+	stator__number_put(map, skipped_key(arena, ext->name, event), event);
 	return STATOR_OK;
 }
 
@@ -325,20 +347,15 @@ stator__projector_rebuild(const stator_def *def, stator_map *map,
 	return code;
 }
 
-/* Deletes keys of one view, until the map has `most`. */
+/* Deletes keys that begin so, until the map has `most`. */
 static int
-drop_view(const stator_view *view, stator_map *map, stator_arena *arena,
-	  const char *name, size_t most, stator_error *err)
+drop_keys(const stator_view *view, stator_map *map, stator_arena *arena,
+	  stator_slice prefix, size_t most, stator_error *err)
 {
-	uint8_t *p = stator__arena_alloc(arena, 10);
-	stator_slice prefix = {p, 10}, key, value;
 	stator_view_cursor *cursor;
+	stator_slice key, value;
 	int code;
 
-	p[0] = STATOR_SPACE_STORAGE;
-	stator__be32_put(p + 1, stator__hash("sys", 3));
-	p[5] = VIEW_LETTER;
-	stator__be32_put(p + 6, stator__hash(name, strlen(name)));
 	code = stator__view_range(view, arena, prefix,
 				  stator__prefix_end(arena, prefix), false,
 				  &cursor, err);
@@ -351,6 +368,19 @@ drop_view(const stator_view *view, stator_map *map, stator_arena *arena,
 				  STATOR_CHANGE_DELETE);
 	stator__view_release(cursor);
 	return code < 0 ? code : STATOR_OK;
+}
+
+static int
+drop_view(const stator_view *view, stator_map *map, stator_arena *arena,
+	  const char *name, size_t most, stator_error *err)
+{
+	uint8_t *p = stator__arena_alloc(arena, 10);
+
+	p[0] = STATOR_SPACE_STORAGE;
+	stator__be32_put(p + 1, stator__hash("sys", 3));
+	p[5] = VIEW_LETTER;
+	stator__be32_put(p + 6, stator__hash(name, strlen(name)));
+	return drop_keys(view, map, arena, stator__slice(p, 10), most, err);
 }
 
 int
@@ -372,6 +402,12 @@ stator__projector_drop_views(const stator_view *view, stator_map *map,
 			code = drop_view(&below, map, arena, ref->entities[k],
 					 most, err);
 	}
+	if (code == STATOR_OK)
+		code = drop_keys(&below, map, arena,
+				 key_of(arena, "skipped",
+					stator__arena_format(arena, "%s ",
+							     ext->name)),
+				 most, err);
 	if (code || stator__map_count(map) >= most)
 		return code;
 	stator__number_put(map, stator__offset_key(arena, ext->name), 0);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "store/copy.h"
 #include "store/tree.h"
 
 /* Every query that waits for its thread has a snapshot. */
@@ -517,6 +518,13 @@ commit(stator_store *s, stator_map *batch, stator_error *err)
 	return stator__tree_commit(b, err);
 }
 
+static int
+backup(stator_store *s, const char *to, const stator_copying *copying,
+       stator_error *err)
+{
+	return stator__copy_env(s->env, s->path, to, copying, err);
+}
+
 const stator_store_ops stator__store_lmdb = {
 	.name = "lmdb",
 	.open = open_store,
@@ -530,4 +538,5 @@ const stator_store_ops stator__store_lmdb = {
 	.next = next,
 	.release = release,
 	.commit = commit,
+	.backup = backup,
 };

@@ -23,8 +23,10 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "store/checkpoint.h"
 #include "store/log.h"
+#include "store/log_backup.h"
 
 enum { OVERLAY_BYTES = 64 << 20, SEGMENT_BYTES = 16 << 20 };
 enum { PART_BYTES = 32 << 20 };
@@ -545,7 +547,7 @@ open_store(stator_store **out, const char *path, const stator_store_opts *opts,
 		s->active = stator__overlay_new(&s->chunks);
 		code = recover(s, err);
 		if (code == STATOR_OK) {
-			pthread_create(&s->keeper, NULL, keeper_main, s);
+			stator__thread_start(&s->keeper, keeper_main, s);
 			s->has_keeper = true;
 		}
 	}
@@ -910,6 +912,13 @@ release(stator_store_cursor *c)
 	c->tree = NULL;
 }
 
+static int
+backup(stator_store *s, const char *to, const stator_copying *copying,
+       stator_error *err)
+{
+	return stator__log_backup(s->tree, s->path, to, copying, err);
+}
+
 const stator_store_ops stator__store_log = {
 	.name = "log",
 	.open = open_store,
@@ -924,4 +933,5 @@ const stator_store_ops stator__store_log = {
 	.next = next,
 	.release = release,
 	.commit = commit,
+	.backup = backup,
 };

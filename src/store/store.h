@@ -75,6 +75,16 @@ typedef struct stator_store_opts {
 	const struct stator_file_ops *files; /* NULL: the system's */
 } stator_store_opts;
 
+/* How a copy of a store gets on. */
+typedef struct stator_copying {
+	/* Bytes that are written, of about `whole`; or NULL. */
+	void (*on_progress)(void *ctx, uint64_t done, uint64_t whole);
+	/* The state that will be copied stands, and nothing later will be: an
+	 * error ends it. Or NULL. */
+	int (*on_begun)(void *ctx, stator_error *err);
+	void *ctx;
+} stator_copying;
+
 /*
  * One implementation of the contract. Values and keys that are handed out are
  * borrowed until the snapshot is refreshed or ended, or live in `arena`. Keys
@@ -121,6 +131,15 @@ typedef struct stator_store_ops {
 	 * [any-thread]. */
 	int (*commit)(stator_store *store, stator_map *batch,
 		      stator_error *err);
+	/*
+	 * A copy of what is committed, in the folder `to`, which is there and
+	 * empty, while commits go on; durable when this returns. A store that
+	 * is opened there has all that was committed before the call, all of
+	 * a batch or nothing, and no later batch without those before it.
+	 * [any-thread]
+	 */
+	int (*backup)(stator_store *store, const char *to,
+		      const stator_copying *copying, stator_error *err);
 } stator_store_ops;
 
 /* A tree on disk; a commit is one of its transactions. */
