@@ -6,6 +6,7 @@
  * a thread writes what is ready from the front of it.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,7 +158,7 @@ read_requests(stator_host *host, ring *r)
 
 /* What the command was asked to do. */
 typedef struct run_args {
-	const char *image, *data, *partitions, *preemption;
+	const char *image, *data, *partitions, *preemption, *clock;
 	const char *plugins[CLI_MOST];
 	size_t plugin_count;
 	bool watch;
@@ -254,17 +255,51 @@ start(const run_args *args, uint32_t partitions, stator_host_opts *host_opts)
 	return code;
 }
 
+/* A clock that stands still until a request moves it. */
+static int64_t
+read_clock(void *ctx)
+{
+	return atomic_load((_Atomic int64_t *)ctx);
+}
+
+static void
+set_clock(void *ctx, int64_t now_ms)
+{
+	atomic_store((_Atomic int64_t *)ctx, now_ms);
+}
+
+static bool
+use_clock(const char *text, _Atomic int64_t *clock, stator_host_opts *opts)
+{
+	stator_error err;
+	int64_t now;
+
+	if (text == NULL)
+		return true;
+	if (stator_time(text, &now, &err)) {
+		cli_fail(EXIT_USAGE, "run: --clock: %s", err.msg);
+		return false;
+	}
+	atomic_store(clock, now);
+	opts->clock = read_clock;
+	opts->set_clock = set_clock;
+	opts->clock_ctx = clock;
+	return true;
+}
+
 static int
 run(int argc, char **argv)
 {
 	run_args args = {NULL};
+	_Atomic int64_t clock = 0;
 	const cli_option options[] = {
 		{"--data", &args.data, NULL, NULL},
 		{"--partitions", &args.partitions, NULL, NULL},
 		{"--plugin", args.plugins, &args.plugin_count, NULL},
 		{"--preemption", &args.preemption, NULL, NULL},
+		{"--clock", &args.clock, NULL, NULL},
 		{"--watch", NULL, NULL, &args.watch}};
-	int count = cli_parse(&cli_run, argc, argv, options, 5, &args.image, 1);
+	int count = cli_parse(&cli_run, argc, argv, options, 6, &args.image, 1);
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	int64_t partitions = 0;
 
@@ -275,7 +310,8 @@ run(int argc, char **argv)
 	if (args.partitions && !cli_number("run: --partitions", args.partitions, 1,
 					   65535, &partitions))
 		return EXIT_USAGE;
-	if (!cli_preemption("run", args.preemption, &opts))
+	if (!cli_preemption("run", args.preemption, &opts) ||
+	    !use_clock(args.clock, &clock, &opts))
 		return EXIT_USAGE;
 	return start(&args, (uint32_t)partitions, &opts);
 }
@@ -285,7 +321,8 @@ const cli_command cli_run = {
 	.summary = "serve requests from stdin, one JSON object a line",
 	.help = "stator run IMAGE --data DIR [--partitions N] [--plugin FILE.so]"
 		"... [--watch]\n"
-		"           [--preemption auto|fuel] < requests > replies\n"
+		"           [--preemption auto|fuel] [--clock TIME] "
+		"< requests > replies\n"
 		"\n"
 		"Serves requests from stdin, one JSON object a line, and "
 		"writes the replies to\n"
@@ -320,6 +357,16 @@ const cli_command cli_run = {
 		"--watch       deploy the image anew when its files change, "
 		"while requests are\n"
 		"              served; a version with errors changes nothing\n"
+		"--clock       begin at this time, and stand still there: time "
+		"goes on when a\n"
+		"              request says so, and every job that is due "
+		"meanwhile is run\n"
+		"\n"
+		"  stator run IMAGE --data DIR --clock 2026-01-01T00:00:00Z\n"
+		"  {\"id\":1,\"clock\":\"2026-01-01T01:00:00Z\"}     or  "
+		"{\"id\":1,\"advance_ms\":3600000}\n"
+		"  {\"id\":1,\"status\":200,\"clock\":\"2026-01-01T01:00:00Z\","
+		"\"runs\":4,\"failures\":0}\n"
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"

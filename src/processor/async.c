@@ -53,6 +53,7 @@ struct stator_async {
 	pthread_cond_t done; /* caught up */
 	int64_t last;	     /* offset of the last event there is */
 	int64_t seen;	     /* all projectors have seen this; no effect waits */
+	bool poked;	     /* the outbox is to be looked at */
 	bool stopping;
 };
 
@@ -219,7 +220,7 @@ wait_for_more(stator_async *a, int64_t handled)
 	if (a->seen < handled)
 		pthread_cond_timedwait(&a->wake, &a->lock, &until);
 	else
-		while (!a->stopping && a->last == handled)
+		while (!a->stopping && !a->poked && a->last == handled)
 			pthread_cond_wait(&a->wake, &a->lock);
 }
 
@@ -243,13 +244,15 @@ async_main(void *ctx)
 		int64_t last = a->last;
 		bool done = true, effects_done;
 
+		a->poked = false;
 		pthread_mutex_unlock(&a->lock);
 		look_afresh(a);
 		for (size_t i = 0; i < a->count; i++)
 			done &= advance(a, &a->projectors[i], last);
 		effects_done = do_effects(a);
 		pthread_mutex_lock(&a->lock);
-		a->seen = effects_done ? progress(a, last) : last - 1;
+		a->seen = effects_done && !a->poked ? progress(a, last)
+						    : last - 1;
 		pthread_cond_broadcast(&a->done);
 		if (done && a->last == last && !a->stopping)
 			wait_for_more(a, last);
@@ -378,6 +381,18 @@ stator__async_wake(stator_async *a, int64_t plog_offset)
 		return;
 	pthread_mutex_lock(&a->lock);
 	a->last = plog_offset;
+	pthread_cond_signal(&a->wake);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void
+stator__async_poke(stator_async *a)
+{
+	if (!a->running)
+		return;
+	pthread_mutex_lock(&a->lock);
+	a->poked = true;
+	a->seen = a->last - 1;
 	pthread_cond_signal(&a->wake);
 	pthread_mutex_unlock(&a->lock);
 }

@@ -30,7 +30,7 @@ execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
 	int code;
 
 	st->io.run.plog_offset = st->io.run.wlog_offset = 0;
-	st->io.run.now_ms = stator__now_ms();
+	st->io.run.now_ms = stator__worker_now(w);
 	stator__rows_collect(rows, st);
 	if (stator__operator_has(w, ext))
 		return stator__operator_query(w, ext, err);

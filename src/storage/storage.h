@@ -42,6 +42,7 @@ enum {
 	SYS_LOGGER,
 	SYS_APP_SECRET,
 	SYS_EPHEMERAL,
+	SYS_JOB_CONTEXT,
 	SYS_COUNT
 };
 
@@ -51,6 +52,7 @@ extern const stator_storage stator__storage_app_secret;
 extern const stator_storage stator__storage_command_context;
 extern const stator_storage stator__storage_ephemeral;
 extern const stator_storage stator__storage_event;
+extern const stator_storage stator__storage_job_context;
 extern const stator_storage stator__storage_logger;
 extern const stator_storage stator__storage_query_context;
 extern const stator_storage stator__storage_record;
@@ -88,6 +90,9 @@ int32_t stator__ephemeral_check(const sys_plugin *sys, stator_error *err);
  */
 ephemeral *stator__ephemeral_open(const sys_plugin *sys, ephemeral *before);
 void stator__ephemeral_close(ephemeral *memory);
+
+/* The fields of sys.JobContext. */
+enum { JOB_WORKSPACE, JOB_UNIX_TIME, JOB_FIELD_COUNT };
 
 /* The first fields of documents and records, and the first of keys. */
 enum { SYS_ID = 0, SYS_PARENT_ID = 1, SYS_CONTAINER = 2, SYS_IS_ACTIVE = 3 };

@@ -175,6 +175,7 @@ static const stator_storage *const storages[SYS_COUNT] = {
 	[SYS_LOGGER] = &stator__storage_logger,
 	[SYS_APP_SECRET] = &stator__storage_app_secret,
 	[SYS_EPHEMERAL] = &stator__storage_ephemeral,
+	[SYS_JOB_CONTEXT] = &stator__storage_job_context,
 };
 
 const stator_plugin stator__sys_plugin = {
