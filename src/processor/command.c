@@ -304,6 +304,8 @@ execute(command *cmd, stator_error *err)
 	cmd->state->io.run.now_ms = stator__worker_now(cmd->c->worker);
 	code = read_sequences(cmd, err);
 	if (code == STATOR_OK)
+		code = stator__sender_read(cmd->c->worker, cmd->r, err);
+	if (code == STATOR_OK)
 		code = read_arguments(cmd, err);
 	if (code == STATOR_OK)
 		code = run_extension(cmd, err);

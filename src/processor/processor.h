@@ -23,7 +23,7 @@ typedef struct stator_request {
 	int64_t wsid;
 	bool is_query;
 	const char *name; /* QName of command or query */
-	const stator_json *args, *unlogged, *cuds;
+	const stator_json *args, *unlogged, *cuds, *subject, *origin;
 	/* Of the host's clock: the time to go to, or the ms to go by. */
 	int64_t clock;
 	bool moves_by;
@@ -140,6 +140,10 @@ int stator__argument_read(stator_worker *w, const stator_ext *ext,
 			  const char *name, const stator_type *type,
 			  const stator_json *json, int64_t *next_raw_id,
 			  stator_row *out, stator_error *err);
+
+/* Who sent the request, and from where, as far as it says. */
+int stator__sender_read(stator_worker *w, const stator_request *r,
+			stator_error *err);
 
 /* Runs one query on the worker's view. */
 void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);

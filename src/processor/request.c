@@ -49,7 +49,8 @@ check_members(stator_request *r, stator_error *err)
 {
 	static const char *const known[] = {"id",    "wsid", "command",
 					    "query", "args", "unlogged",
-					    "cuds",  "clock", "advance_ms"};
+					    "cuds",  "clock", "advance_ms",
+					    "subject", "origin"};
 	unsigned seen = 0;
 
 	for (const stator_json *c = r->json->first; c; c = c->next) {
@@ -136,6 +137,8 @@ read_members(stator_request *r, stator_error *err)
 	r->args = present(stator__json_get(r->json, "args"));
 	r->unlogged = present(stator__json_get(r->json, "unlogged"));
 	r->cuds = present(stator__json_get(r->json, "cuds"));
+	r->subject = present(stator__json_get(r->json, "subject"));
+	r->origin = present(stator__json_get(r->json, "origin"));
 	if (r->args && r->args->kind != STATOR_JSON_OBJECT)
 		return bad(err, "args", "an object", &r->arena, r->args);
 	if (r->unlogged && r->unlogged->kind != STATOR_JSON_OBJECT)
@@ -143,9 +146,15 @@ read_members(stator_request *r, stator_error *err)
 			   r->unlogged);
 	if (r->cuds && r->cuds->kind != STATOR_JSON_ARRAY)
 		return bad(err, "cuds", "an array", &r->arena, r->cuds);
+	if (r->subject && r->subject->kind != STATOR_JSON_OBJECT)
+		return bad(err, "subject", "an object", &r->arena, r->subject);
+	if (r->origin && (r->origin->kind != STATOR_JSON_STRING ||
+			  !stator__utf8_valid(r->origin->text.data,
+					      r->origin->text.size)))
+		return bad(err, "origin", "a text", &r->arena, r->origin);
 	if (r->is_query && (r->cuds || r->unlogged))
 		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "a query has args only");
+				    "a query has no cuds and no unlogged");
 	return STATOR_OK;
 }
 

@@ -35,6 +35,8 @@ stator__state_end(stator_state *st)
 	st->log_lines = 0;
 	st->breach = 0;
 	st->io.event.data = st->io.argument.data = st->io.unlogged.data = NULL;
+	st->io.subject.data = NULL;
+	st->io.origin.data = NULL;
 	stator__arena_reset(&st->arena);
 }
 

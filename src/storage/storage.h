@@ -11,12 +11,14 @@
 #define STATOR_STORAGE_H
 
 #include "stator_plugin.h"
+#include "stator_request.h"
 
 /* What `init` gives: all that these storages know. */
 typedef struct sys_plugin {
 	const stator_host_api *host;
 	const stator_store_api *store;
 	const stator_context_api *context;
+	const stator_request_api *request;
 	const stator_row *configs; /* by SYS_... */
 } sys_plugin;
 
@@ -43,6 +45,7 @@ enum {
 	SYS_APP_SECRET,
 	SYS_EPHEMERAL,
 	SYS_JOB_CONTEXT,
+	SYS_REQUEST_SUBJECT,
 	SYS_COUNT
 };
 
@@ -56,6 +59,7 @@ extern const stator_storage stator__storage_job_context;
 extern const stator_storage stator__storage_logger;
 extern const stator_storage stator__storage_query_context;
 extern const stator_storage stator__storage_record;
+extern const stator_storage stator__storage_request_subject;
 extern const stator_storage stator__storage_response;
 extern const stator_storage stator__storage_result;
 extern const stator_storage stator__storage_uniq;
