@@ -59,7 +59,7 @@ arena_of(stator_jobs *j)
 
 /* What is remembered -------------------------------------------------------- */
 
-enum { RECORD_FIXED = 28 };
+enum { RECORD_FIXED = 36 };
 
 static stator_slice
 record_key(stator_arena *arena, const stator_ext *ext, int64_t wsid)
@@ -98,6 +98,7 @@ stator__job_record_get(const stator_view *view, stator_arena *arena,
 	out->schedule = stator__be32(p + 8);
 	out->runs = stator__be64(p + 12);
 	out->failures = stator__be64(p + 20);
+	out->ran = (int64_t)stator__be64(p + 28);
 	out->error = stator__slice(p + RECORD_FIXED,
 				   bytes.size - RECORD_FIXED);
 	return STATOR_OK;
@@ -114,6 +115,7 @@ record_put(stator_jobs *j, const job *it, const char *error)
 	stator__be32_put(p + 8, it->record.schedule);
 	stator__be64_put(p + 12, it->record.runs);
 	stator__be64_put(p + 20, it->record.failures);
+	stator__be64_put(p + 28, (uint64_t)it->record.ran);
 	memcpy(p + RECORD_FIXED, error, strlen(error));
 	stator__map_write(j->bundle, record_key(arena, it->ext, it->wsid),
 			  stator__slice(p, size), STATOR_CHANGE_PUT);
@@ -229,7 +231,7 @@ run_job(stator_jobs *j, job *it, int64_t until)
 		stator__settle_drop(&j->settlements);
 	}
 	stator__worker_end(j->worker);
-	it->record.last = tick;
+	it->record.last = it->record.ran = tick;
 	it->record.runs++;
 	it->record.failures += code != STATOR_OK;
 	it->next = stator__cron_next(&it->ext->schedule, tick);

@@ -309,7 +309,8 @@ typedef struct stator_job_counts {
 
 /* What a partition remembers of a job in one of its workspaces. */
 typedef struct stator_job_record {
-	int64_t last;	   /* tick that it has run for; or since when it counts */
+	int64_t last;	   /* ticks behind this are still to be run */
+	int64_t ran;	   /* tick of the last run; 0: there was none */
 	uint32_t schedule; /* hash of it: ticks of another do not count */
 	uint64_t runs, failures;
 	stator_slice error; /* of the last run; empty: it was fine */
