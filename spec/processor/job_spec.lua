@@ -206,7 +206,9 @@ describe("a job", function()
     local replies = stator.run(own, data, { to "01T05:50:00", query "shop.All" },
       "--clock 2026-01-01T05:00:00Z")
     local minutes = {}
-    for i, hour in ipairs(hours(replies[2], "Often")) do minutes[i] = math.floor(hour * 60 + 0.5) end
+    for i, hour in ipairs(hours(replies[2], "Often")) do
+      minutes[i] = math.floor(hour * 60 + 0.5)
+    end
     assert.same({ 50, 300, 350 }, minutes)
   end)
 
@@ -236,8 +238,8 @@ describe("a job", function()
         storages = { ["shop.Line"] = { config = { file = file } } } },
     }
     local code, _, err = stator.shell(("sed 's/STATOR_COMMANDS | STATOR_PROJECTORS/STATOR_JOBS/' "
-      .. "spec/fixtures/effects.c | gcc -Wall -Wextra -Werror -fPIC -shared %s -Isrc/include -x c - "
-      .. "-o %s/pkg/shop/storages-1.so"):format(
+      .. "spec/fixtures/effects.c | gcc -Wall -Wextra -Werror -fPIC -shared %s -Isrc/include "
+      .. "-x c - -o %s/pkg/shop/storages-1.so"):format(
       stator.sanitized and "-fsanitize=address,undefined" or "", own))
     assert.equal(0, code, err)
     local replies = stator.try(own, { to "01T01:30:00" }, START)
@@ -363,7 +365,8 @@ describe("a clock", function()
   it("is not moved where it is the system's", function()
     local replies = stator.try(image(), { { id = 1, advance_ms = 1 } })
     assert.equal("BAD_REQUEST", replies[1].error.code)
-    assert.matches("start it with one of its own %(stator run %-%-clock%)", replies[1].error.message)
+    assert.matches("start it with one of its own %(stator run %-%-clock%)",
+      replies[1].error.message)
   end)
 
   it("of the command line is a time", function()

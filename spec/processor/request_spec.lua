@@ -236,9 +236,9 @@ describe("a bad request", function()
     bad("cuds that are an object", request '"command":"sys.CUD","cuds":{}',
       "cuds: expected an array, found an object")
     bad("a query with cuds", request '"query":"shop.Everything","cuds":[]',
-      "a query has no cuds and no unlogged")
+      "a query has args only")
     bad("a query with unlogged args", request '"query":"shop.Everything","unlogged":{}',
-      "a query has no cuds and no unlogged")
+      "a query has args only")
 
     for value, sentence in pairs {
       ["0"] = "a wsid of zero", ["-1"] = "a negative wsid", ["1.5"] = "a wsid with a fraction",

@@ -11,7 +11,7 @@
 
 #include "base/cron.h"
 
-/* The calendar ------------------------------------------------------------ */
+/* The calendar ---------------------------------------------------------- */
 
 typedef struct date {
 	int64_t year;
@@ -130,7 +130,7 @@ stator__time_show(char out[STATOR_TIME_TEXT], int64_t ms)
 	return out;
 }
 
-/* Fields ---------------------------------------------------------------------- */
+/* Fields ---------------------------------------------------------------- */
 
 typedef struct field {
 	const char *name;
@@ -387,7 +387,7 @@ stator__cron_parse(stator_cron *c, const char *text, stator_error *err)
 						  STATOR_COUNT(words)));
 }
 
-/* Ticks ----------------------------------------------------------------------- */
+/* Ticks ----------------------------------------------------------------- */
 
 /* Where both fields are given it is enough that one of them fits. */
 static bool

@@ -183,8 +183,8 @@ STATOR_API void stator_host_drain(stator_host *host);
  * until that is done. With `set_clock` time goes on to `to_ms`, from tick to
  * tick: each run finds the time of its tick. Without, `to_ms` is 0, and of
  * several ticks that are due the last one counts. Tells how many runs there
- * were and how many of them failed; both may be NULL. One call at a time; not
- * from `on_reply`, nor while a job runs in this thread. [any-thread]
+ * were and how many of them failed; both may be NULL. Not from `on_reply`.
+ * [any-thread]
  */
 STATOR_API int stator_host_run_jobs(stator_host *host, int64_t to_ms,
 				    uint64_t *runs, uint64_t *failures,

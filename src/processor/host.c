@@ -323,7 +323,7 @@ stator_check(const char *image, const stator_host_opts *opts,
 	return count;
 }
 
-/* The clock ------------------------------------------------------------------ */
+/* The clock ------------------------------------------------------------- */
 
 /* The first tick of all partitions. */
 static int64_t

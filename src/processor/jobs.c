@@ -57,7 +57,7 @@ arena_of(stator_jobs *j)
 	return &j->worker->state.arena;
 }
 
-/* What is remembered -------------------------------------------------------- */
+/* What is remembered ---------------------------------------------------- */
 
 enum { RECORD_FIXED = 36 };
 
@@ -138,7 +138,7 @@ commit(stator_jobs *j, stator_error *err)
 	return code;
 }
 
-/* A run -------------------------------------------------------------------------- */
+/* A run ----------------------------------------------------------------- */
 
 /* What the function of a job is given: a row of sys.JobContext. */
 static int
@@ -250,7 +250,7 @@ run_job(stator_jobs *j, job *it, int64_t until)
 	j->counts.failures += code != STATOR_OK;
 }
 
-/* The thread ------------------------------------------------------------------------ */
+/* The thread ------------------------------------------------------------ */
 
 static bool
 is_stopping(stator_jobs *j)
@@ -392,7 +392,7 @@ stator__jobs_wait(stator_jobs *j, stator_job_counts *counts)
 	pthread_mutex_unlock(&j->lock);
 }
 
-/* Life --------------------------------------------------------------------------------- */
+/* Life ------------------------------------------------------------------ */
 
 static void
 find_jobs(stator_jobs *j, const stator_version *v)

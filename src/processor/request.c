@@ -154,7 +154,7 @@ read_members(stator_request *r, stator_error *err)
 		return bad(err, "origin", "a text", &r->arena, r->origin);
 	if (r->is_query && (r->cuds || r->unlogged))
 		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "a query has no cuds and no unlogged");
+				    "a query has args only");
 	return STATOR_OK;
 }
 
