@@ -223,6 +223,14 @@ local function stale(what)
   M.raise(("this %s belongs to a run that is over; read it again"):format(what or "row"))
 end
 
+-- Of intents only rows of a query's result are gone before the run is over.
+local function stale_intent(i)
+  if i < 0 and i + run.intent_base >= run.intent_first then
+    M.raise "this row of the result is complete: set its fields before the next one is made"
+  end
+  stale()
+end
+
 local function add_slot(data, size, stype)
   if run.count == run.cap and api.grow_slots(engine) < 0 then M.host_failed() end
   local i = run.count
@@ -405,6 +413,7 @@ local function generate_code(info, stype)
   local support, name, list = generate.support(), info.name, info.list
   support.run, support.engine, support.api = run, engine, api
   support.failed, support.stale, support.wrong_field = M.host_failed, stale, wrong_field
+  support.stale_intent = stale_intent
   support.check, support.texts, support.info = info.check, CHECKS[TEXTS], info
   support.writable, support.setters = {}, {}
   for field_name, field in next, info.fields do

@@ -51,7 +51,7 @@ void stator__reply_error(stator_request *r, int64_t status,
 /* Gives the reply and frees the request. */
 void stator__reply_send(stator_request *r);
 
-/* Rows of sys.Result, kept until they are replied. */
+/* Rows of sys.Result of a command, kept until they are replied. */
 typedef struct stator_rows {
 	stator_row *items;
 	size_t count, cap;
@@ -146,7 +146,7 @@ int stator__sender_read(stator_worker *w, const stator_request *r,
 			stator_error *err);
 
 /* Runs one query on the worker's view. */
-void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);
+void stator__query_run(stator_worker *w, stator_request *r);
 
 /* Whether an event is one that the projector wants. */
 bool stator__projector_wants(const stator_ext *ext, const stator_def *def,
