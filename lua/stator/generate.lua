@@ -24,7 +24,7 @@ local next, rawget, type, tonumber, floor = s.next, s.rawget, s.type, s.tonumber
 local setmetatable = s.setmetatable
 local failed, stale, check, wrong_field, texts = s.failed, s.stale, s.check, s.wrong_field, s.texts
 local info, readers, setters, writable = s.info, s.readers, s.setters, s.writable
-local row_mt, intent_mt, stale_intent = s.row_mt, s.intent_mt, s.stale_intent
+local row_mt, intent_mt = s.row_mt, s.intent_mt
 ]]
 
 -- Names under which fronts keep what is the host's. Nobody can guess them.
@@ -299,7 +299,7 @@ function M.changing(name, list, support)
   code[#code + 1] = fill_in([[
 return function(self, name)
   local i = rawget(self, P_INTENT) - run.intent_base
-  if not (i >= 0 and i < run.intent_count) then stale_intent(i) end
+  if not (i >= 0 and i < run.intent_count) then stale(nil, i) end
   if not info.fields[name] then check(info, name) end
   local intent, read, v = run.intents[i], readers[name], nil
   if writable[name] then v = read(intent, 0) end
@@ -308,7 +308,7 @@ return function(self, name)
   return v
 end, function(self, name, v)
   local i = rawget(self, P_INTENT) - run.intent_base
-  if not (i >= 0 and i < run.intent_count) then stale_intent(i) end
+  if not (i >= 0 and i < run.intent_count) then stale(nil, i) end
   local set = setters[name]
   if set then set(i, v) else check(info, name, v) end
 end, function(i)

@@ -219,16 +219,12 @@ end
 -- Set by `open`: the run's slots, and functions of the host.
 local run, api, engine
 
-local function stale(what)
-  M.raise(("this %s belongs to a run that is over; read it again"):format(what or "row"))
-end
-
 -- Of intents only rows of a query's result are gone before the run is over.
-local function stale_intent(i)
-  if i < 0 and i + run.intent_base >= run.intent_first then
+local function stale(what, intent)
+  if intent and intent < 0 and intent + run.intent_base >= run.intent_first then
     M.raise "this row of the result is complete: set its fields before the next one is made"
   end
-  stale()
+  M.raise(("this %s belongs to a run that is over; read it again"):format(what or "row"))
 end
 
 local function add_slot(data, size, stype)
@@ -413,7 +409,6 @@ local function generate_code(info, stype)
   local support, name, list = generate.support(), info.name, info.list
   support.run, support.engine, support.api = run, engine, api
   support.failed, support.stale, support.wrong_field = M.host_failed, stale, wrong_field
-  support.stale_intent = stale_intent
   support.check, support.texts, support.info = info.check, CHECKS[TEXTS], info
   support.writable, support.setters = {}, {}
   for field_name, field in next, info.fields do

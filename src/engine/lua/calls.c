@@ -306,11 +306,22 @@ api_next(lua_engine *e, uint32_t handle, uint32_t number)
 	return 1;
 }
 
+/*
+ * The wish of an intent: for new ones their base says it. Where places of wishes
+ * are used again, in queries, all are new.
+ */
+static uint32_t
+wish_of(const lua_engine *e, const lua_intent *it)
+{
+	return it->base < 0 ? (uint32_t)(-it->base) - 1
+			    : (uint32_t)(it - e->run.intents);
+}
+
 /* The row of a result that is handed on next has memory of its own. */
 static stator_arena *
 arena_of(lua_engine *e, const lua_intent *it)
 {
-	return e->state->result == it->wish + 1 ? &e->state->row
+	return e->state->result == wish_of(e, it) + 1 ? &e->state->row
 						: &e->state->arena;
 }
 
@@ -327,10 +338,12 @@ add_intent(lua_engine *e, const stator_type *type, uint32_t wish, double base)
 					  sizeof(*r->intents));
 		r->intent_cap = (uint32_t)cap;
 	}
-	r->intents[r->intent_count] = (lua_intent){.wish = wish};
+	if (base < 0)
+		base = -(double)wish - 1;
+	r->intents[r->intent_count] = (lua_intent){.base = base};
 	stator__build(&b, arena_of(e, &r->intents[r->intent_count]), type);
 	r->intents[r->intent_count++] =
-		(lua_intent){b.data, b.size, b.cap, type, base, 0, wish};
+		(lua_intent){b.data, b.size, b.cap, type, base, 0};
 }
 
 static int fill_one(lua_engine *e, uint32_t intent, stator_error *err);
@@ -341,7 +354,7 @@ intent_of(const lua_engine *e, uint32_t wish)
 {
 	uint32_t i = e->run.intent_count;
 
-	while (i > 0 && e->run.intents[--i].wish != wish)
+	while (i > 0 && wish_of(e, &e->run.intents[--i]) != wish)
 		;
 	return i;
 }
@@ -498,7 +511,7 @@ fill_one(lua_engine *e, uint32_t intent, stator_error *err)
 	close_gaps(e, it);
 	row = (stator_row){it->data, it->size, 0, it->type};
 	it->type = NULL;
-	return stator__state_fill(e->state, it->wish, &row, err);
+	return stator__state_fill(e->state, wish_of(e, it), &row, err);
 }
 
 static int32_t

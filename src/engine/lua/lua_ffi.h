@@ -17,9 +17,8 @@ typedef struct lua_intent {
 	uint32_t size;
 	uint32_t cap;
 	const stator_type *type; /* NULL: it is done */
-	double base; /* the slot of the row that it changes, or -1 */
+	double base; /* the slot of the row that it changes; new: below 0 */
 	uint32_t gaps; /* bytes of texts that were replaced */
-	uint32_t wish; /* of the state */
 } lua_intent;
 
 /*
