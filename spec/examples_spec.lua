@@ -28,6 +28,12 @@ end
 describe("examples", function()
   after_each(stator.clean)
 
+  it("of jobs reply as expected", function()
+    local code, out, err = command "examples/verify examples/greenhouse"
+    assert.equal("", err)
+    assert.equal(0, code, out)
+  end)
+
   for _, name in ipairs { "restaurant", "ledger" } do
     describe(name, function()
       it("replies as expected", function()

@@ -237,7 +237,7 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   -- What runs make once and keep would be made again in each of them.
   local met, stype = 0, is_image and api.met_type(engine, 0) or nil
   while stype ~= nil do
-    rows.type(stype)
+    rows.value_type(stype)
     met = met + 1
     stype = api.met_type(engine, met)
   end

@@ -298,8 +298,8 @@ function M.changing(name, list, support)
   end
   code[#code + 1] = fill_in([[
 return function(self, name)
-  local i = rawget(self, P_INTENT) - run.base
-  if not (i >= 0 and i < run.intent_count) then stale() end
+  local i = rawget(self, P_INTENT) - run.intent_base
+  if not (i >= 0 and i < run.intent_count) then stale(nil, i) end
   if not info.fields[name] then check(info, name) end
   local intent, read, v = run.intents[i], readers[name], nil
   if writable[name] then v = read(intent, 0) end
@@ -307,12 +307,12 @@ return function(self, name)
   if v == nil and base >= 0 then v = read(run.slots[base], run.base + base) end
   return v
 end, function(self, name, v)
-  local i = rawget(self, P_INTENT) - run.base
-  if not (i >= 0 and i < run.intent_count) then stale() end
+  local i = rawget(self, P_INTENT) - run.intent_base
+  if not (i >= 0 and i < run.intent_count) then stale(nil, i) end
   local set = setters[name]
   if set then set(i, v) else check(info, name, v) end
 end, function(i)
-  local intent = setmetatable({ [P_INTENT] = run.base + i }, intent_mt)
+  local intent = setmetatable({ [P_INTENT] = run.intent_base + i }, intent_mt)
   return intent
 end]], PRIVATE)
   return compile(name, table.concat(code), support)

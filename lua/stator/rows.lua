@@ -219,7 +219,11 @@ end
 -- Set by `open`: the run's slots, and functions of the host.
 local run, api, engine
 
-local function stale(what)
+-- Of intents only rows of a query's result are gone before the run is over.
+local function stale(what, intent)
+  if intent and intent < 0 and intent + run.intent_base >= run.intent_first then
+    M.raise "this row of the result is complete: set its fields before the next one is made"
+  end
   M.raise(("this %s belongs to a run that is over; read it again"):format(what or "row"))
 end
 
@@ -401,7 +405,8 @@ local function describe(field, index)
   }
 end
 
-local function generate_code(info, stype)
+-- What rows of the type need to be read.
+local function generate_code(info)
   local support, name, list = generate.support(), info.name, info.list
   support.run, support.engine, support.api = run, engine, api
   support.failed, support.stale, support.wrong_field = M.host_failed, stale, wrong_field
@@ -414,11 +419,7 @@ local function generate_code(info, stype)
   support.row_mt, support.intent_mt = row_metatable(info), intent_metatable(info)
   -- The schema's field wins over the host's IsNew: it comes later.
   support.row_mt.__index, info.row = generate.reading(name, list, support)
-  support.intent_mt.__index, support.intent_mt.__newindex, info.front =
-    generate.changing(name, list, support)
-  info.intend = generate.intending(name, list, support)
-  info.key, info.places = generate.keys(name, list, support)
-  info.write = generate.writing(name, list, stype, support)
+  info.support = support
 end
 
 --- What Lua knows of a type of the host; made once for each.
@@ -436,8 +437,29 @@ function M.type(stype)
   end
   local is_new = info.fields.IsNew
   if is_new and is_new == info.list[5] and info.fields["sys.ID"] then is_new.writable = false end
-  generate_code(info, stype)
+  generate_code(info)
   info.address = stype
+  return info
+end
+
+--- The same of a type of keys: they can be made, and written.
+function M.key_type(stype)
+  local info = M.type(stype)
+  if not info.key then
+    info.key, info.places = generate.keys(info.name, info.list, info.support)
+    info.write = generate.writing(info.name, info.list, stype, info.support)
+  end
+  return info
+end
+
+--- The same of a type of values: there can be intents of it.
+function M.value_type(stype)
+  local info = M.type(stype)
+  if not info.intend then
+    local support, mt = info.support, info.support.intent_mt
+    mt.__index, mt.__newindex, info.front = generate.changing(info.name, info.list, support)
+    info.intend = generate.intending(info.name, info.list, support)
+  end
   return info
 end
 

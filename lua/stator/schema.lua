@@ -947,35 +947,13 @@ local function resolve_triggers(c, sym)
   return triggers
 end
 
-local CRON_WORDS = {
-  ["@yearly"] = true, ["@annually"] = true, ["@monthly"] = true, ["@weekly"] = true,
-  ["@daily"] = true, ["@midnight"] = true, ["@hourly"] = true,
-}
-local TIME_UNITS = { h = "", m = "", s = "", ms = "", us = "", ["µs"] = "", ns = "" }
-
-local function is_cron(text)
-  if CRON_WORDS[text] then return true end
-  local every = text:match "^@every%s+(%S+)$"
-  if every then return every:gsub("%d+%.?%d*([^%d.]+)", TIME_UNITS) == "" end
-  local count = 0
-  for field in text:gmatch "%S+" do
-    count = count + 1
-    if not field:find "^[%w*/,?-]+$" then return false end
-  end
-  return count == 5 or count == 6
-end
-
 local function check_job(c, sym)
-  local workspace, cron = sym.place.workspace, sym.node.cron
+  local workspace = sym.place.workspace
   local sys = c.by_name.sys
   local app = sys and sys.symbols.AppWorkspaceWS
   if workspace and app and workspace ~= app and not inherits_from(workspace, app) then
     report(c, sym.place, sym.ident,
       "job %s is not in workspace sys.AppWorkspaceWS or in one that inherits it", sym.name)
-  end
-  if not is_cron(cron.value) then
-    report(c, sym.place, cron, "cron '%s' has neither 5 or 6 fields nor the form @every 1m30s",
-      cron.value)
   end
 end
 
@@ -1054,7 +1032,9 @@ function DEFINE.projector(c, sym)
 end
 
 function DEFINE.job(c, sym)
-  add_extension(c, sym).cron = sym.node.cron.value
+  local entry, cron = add_extension(c, sym), sym.node.cron
+  -- What it says is read with the definition.
+  entry.cron, entry.cron_line, entry.cron_col = cron.value, sym.place.file.locate(cron.pos)
   check_job(c, sym)
 end
 

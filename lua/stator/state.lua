@@ -90,9 +90,8 @@ local function make_handle(what, storage, entity, name)
   if entity ~= nil then check_name(what, entity) end
   local index = api.handle(engine, storage, entity)
   if index < 0 then rows.host_failed() end
-  local handle = { index = index, name = name, key = rows.type(api.key_type(engine, index)) }
-  local value = api.own_type(engine, index)
-  handle.value = value ~= nil and rows.type(value) or nil
+  local handle = { index = index, name = name, key = rows.key_type(api.key_type(engine, index)) }
+  handle.has_type = api.own_type(engine, index) ~= nil
   handle.key_mt = key_metatable(handle)
   handles[index] = handle
   local front = setmetatable({}, {
@@ -253,7 +252,8 @@ local function value_of(handle)
   if handle.value then return handle.value end
   local stype = api.value_type(engine, handle.index)
   if stype == nil then return nil end
-  local info = rows.type(stype)
+  local info = rows.value_type(stype)
+  if handle.has_type then handle.value = info end
   return info
 end
 

@@ -109,7 +109,7 @@ describe("stator check", function()
         "partitions: expected a whole number from 1 to 65535, found " .. value)
     end
     refuses_descriptor("no workspaces of the application", '{"appWorkspaces":0}',
-      "appWorkspaces: expected a whole number from 1 to 65535, found 0")
+      "appWorkspaces: expected a whole number from 1 to 32768, found 0")
     refuses_descriptor("engines that are a number", '{"engines":2}',
       "engines: expected an object, found 2")
     refuses_descriptor("engines for commands", '{"engines":{"command":1}}',

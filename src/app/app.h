@@ -66,6 +66,15 @@ typedef enum stator_purpose {
 	STATOR_TO_READ	 /* only the schema matters */
 } stator_purpose;
 
+/* The host's clock, as in stator_host_opts: zero is the system's. */
+typedef struct stator_clock {
+	int64_t (*now)(void *ctx);
+	void (*set)(void *ctx, int64_t ms);
+	void *ctx;
+} stator_clock;
+
+int64_t stator__clock_now(const stator_clock *clock);
+
 /* What the host brings to every image. Borrowed as long as the version. */
 typedef struct stator_load_opts {
 	stator_purpose purpose;
@@ -77,7 +86,16 @@ typedef struct stator_load_opts {
 	size_t plugin_file_count;
 	const char *plugin_folder; /* for copies of plugins; NULL: none kept */
 	int32_t preemption, preempt_signal; /* as in stator_host_opts */
+	stator_clock clock;
 } stator_load_opts;
+
+/*
+ * The workspaces that an application has for itself, in which jobs run: as many
+ * as the descriptor says, from this one on. They are like any other to who
+ * sends requests.
+ */
+#define STATOR_APP_WORKSPACE INT64_C(65536)
+enum { STATOR_APP_WORKSPACE_MOST = 32768 };
 
 /* One version of an application. */
 typedef struct stator_version {
@@ -185,6 +203,8 @@ void stator__worker_free(stator_worker *worker);
 int stator__worker_run(stator_worker *worker, const stator_ext *ext,
 		       stator_error *err);
 void stator__worker_end(stator_worker *worker);
+/* The time, by the host's clock. */
+int64_t stator__worker_now(const stator_worker *worker);
 
 /* Partitions ------------------------------------------------------------------ */
 

@@ -81,6 +81,16 @@ read_count(reader *r, const char *path, const stator_json *value, void *to)
 }
 
 static void
+read_app_workspaces(reader *r, const char *path, const stator_json *value,
+		    void *to)
+{
+	int64_t n;
+
+	if (read_number(r, path, value, 1, STATOR_APP_WORKSPACE_MOST, &n))
+		*(uint32_t *)to = (uint32_t)n;
+}
+
+static void
 read_engines_count(reader *r, const char *path, const stator_json *value,
 		   void *to)
 {
@@ -353,7 +363,7 @@ stator__descriptor_read(stator_descriptor *d, stator_arena *arena,
 		{"app", read_string, &d->app},
 		{"version", read_string, &d->version},
 		{"partitions", read_count, &d->partitions},
-		{"appWorkspaces", read_count, &d->app_workspaces},
+		{"appWorkspaces", read_app_workspaces, &d->app_workspaces},
 		{"engines", read_engines, &d->query_engines},
 		{"limits", read_limits, &d->limits},
 		{"reset", read_reset, &d->reset},

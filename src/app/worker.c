@@ -203,3 +203,15 @@ stator__worker_end(stator_worker *w)
 	if (w->partition->app->partition_count > 1)
 		close_others(w);
 }
+
+int64_t
+stator__clock_now(const stator_clock *clock)
+{
+	return clock->now ? clock->now(clock->ctx) : stator__now_ms();
+}
+
+int64_t
+stator__worker_now(const stator_worker *w)
+{
+	return stator__clock_now(&w->version->opts->clock);
+}

@@ -6,6 +6,7 @@
  * a thread writes what is ready from the front of it.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,7 +158,7 @@ read_requests(stator_host *host, ring *r)
 
 /* What the command was asked to do. */
 typedef struct run_args {
-	const char *image, *data, *partitions, *preemption;
+	const char *image, *data, *partitions, *preemption, *clock;
 	const char *log, *log_level, *queue;
 	const char *plugins[CLI_MOST];
 	size_t plugin_count;
@@ -292,10 +293,43 @@ read_queue(const run_args *args, stator_host_opts *opts)
 	return true;
 }
 
+/* A clock that stands still until a request moves it. */
+static int64_t
+read_clock(void *ctx)
+{
+	return atomic_load((_Atomic int64_t *)ctx);
+}
+
+static void
+set_clock(void *ctx, int64_t now_ms)
+{
+	atomic_store((_Atomic int64_t *)ctx, now_ms);
+}
+
+static bool
+use_clock(const char *text, _Atomic int64_t *clock, stator_host_opts *opts)
+{
+	stator_error err;
+	int64_t now;
+
+	if (text == NULL)
+		return true;
+	if (stator_time(text, &now, &err)) {
+		cli_fail(EXIT_USAGE, "run: --clock: %s", err.msg);
+		return false;
+	}
+	atomic_store(clock, now);
+	opts->clock = read_clock;
+	opts->set_clock = set_clock;
+	opts->clock_ctx = clock;
+	return true;
+}
+
 static int
 run(int argc, char **argv)
 {
 	run_args args = {NULL};
+	_Atomic int64_t clock = 0;
 	const cli_option options[] = {
 		{"--data", &args.data, NULL, NULL},
 		{"--partitions", &args.partitions, NULL, NULL},
@@ -305,8 +339,10 @@ run(int argc, char **argv)
 		{"--log-level", &args.log_level, NULL, NULL},
 		{"--queue", &args.queue, NULL, NULL},
 		{"--busy", NULL, NULL, &args.busy},
+		{"--clock", &args.clock, NULL, NULL},
 		{"--watch", NULL, NULL, &args.watch}};
-	int count = cli_parse(&cli_run, argc, argv, options, 9, &args.image, 1);
+	int count = cli_parse(&cli_run, argc, argv, options, 10, &args.image,
+			      1);
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	int64_t partitions = 0;
 
@@ -318,7 +354,8 @@ run(int argc, char **argv)
 					   65535, &partitions))
 		return EXIT_USAGE;
 	if (!cli_preemption("run", args.preemption, &opts) ||
-	    !read_log(&args, &opts) || !read_queue(&args, &opts))
+	    !read_log(&args, &opts) || !read_queue(&args, &opts) ||
+	    !use_clock(args.clock, &clock, &opts))
 		return EXIT_USAGE;
 	return start(&args, (uint32_t)partitions, &opts);
 }
@@ -330,7 +367,8 @@ const cli_command cli_run = {
 		"... [--watch]\n"
 		"           [--preemption auto|fuel] [--log text|json] "
 		"[--log-level LEVEL]\n"
-		"           [--queue N] [--busy] < requests > replies\n"
+		"           [--queue N] [--busy] [--clock TIME] "
+		"< requests > replies\n"
 		"\n"
 		"Serves requests from stdin, one JSON object a line, and "
 		"writes the replies to\n"
@@ -379,6 +417,16 @@ const cli_command cli_run = {
 		"              served; a version with errors, or one that does "
 		"not fit the data,\n"
 		"              changes nothing\n"
+		"--clock       begin at this time, and stand still there: time "
+		"goes on when a\n"
+		"              request says so, and every job that is due "
+		"meanwhile is run\n"
+		"\n"
+		"  stator run IMAGE --data DIR --clock 2026-01-01T00:00:00Z\n"
+		"  {\"id\":1,\"clock\":\"2026-01-01T01:00:00Z\"}     or  "
+		"{\"id\":1,\"advance_ms\":3600000}\n"
+		"  {\"id\":1,\"status\":200,\"clock\":\"2026-01-01T01:00:00Z\","
+		"\"runs\":4,\"failures\":0}\n"
 		"\n"
 		"SIGHUP has the image deployed anew, too.\n"
 		"\n"

@@ -128,10 +128,20 @@ typedef struct stator_host_opts {
 	 * at once.
 	 */
 	int32_t when_full;
+	/*
+	 * The time of requests, events and jobs: Unix time in ms, never going
+	 * back; NULL: the system's clock. Called from all threads of the host.
+	 * With a clock of your own jobs run when `stator_host_run_jobs` says
+	 * so, and never by themselves. With `set_clock`, too, the host may move
+	 * it, and takes requests for that: docs/requests.md.
+	 */
+	int64_t (*clock)(void *ctx);
+	void (*set_clock)(void *ctx, int64_t now_ms);
+	void *clock_ctx; /* borrowed until the host is closed */
 } stator_host_opts;
 #define STATOR_HOST_OPTS_INIT                                               \
 	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-	 0, 0, 0, 0}
+	 0, 0, 0, 0, 0, 0, 0}
 
 enum { STATOR_PREEMPTION_AUTO = 0, STATOR_PREEMPTION_FUEL = 1 };
 
@@ -190,7 +200,9 @@ typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);
 /*
  * Hands in a request: one JSON object, copied. There is no room for it while
  * the partition's queue is full, for a query also while 4,096 of them are under
- * way: then it waits, or is answered BUSY, as the options of the host say. The
+ * way: then it waits, or is answered BUSY, as the options of the host say. A
+ * request that moves the clock waits until everything is answered and the jobs
+ * have run. The
  * reply may come before this returns. [any-thread]
  */
 STATOR_API void stator_host_submit(stator_host *host, const char *request,
@@ -201,6 +213,23 @@ STATOR_API void stator_host_submit(stator_host *host, const char *request,
  * asynchronous projectors have caught up. [any-thread]
  */
 STATOR_API void stator_host_drain(stator_host *host);
+
+/*
+ * For a host with a clock of its own: runs every job that is due, and waits
+ * until that is done. With `set_clock` time goes on to `to_ms`, from tick to
+ * tick: each run finds the time of its tick. Without, `to_ms` is 0, and of
+ * several ticks that are due the last one counts. Tells how many runs there
+ * were and how many of them failed; both may be NULL. Not from `on_reply`.
+ * [any-thread]
+ */
+STATOR_API int stator_host_run_jobs(stator_host *host, int64_t to_ms,
+				    uint64_t *runs, uint64_t *failures,
+				    stator_error *err);
+/*
+ * "2026-01-31T23:59:00Z" as Unix time in ms: OK, or an error that says what is
+ * wrong. [any-thread]
+ */
+STATOR_API int stator_time(const char *text, int64_t *ms, stator_error *err);
 
 /* What `stator dump` prints. */
 typedef struct stator_dump_opts {

@@ -62,6 +62,7 @@ struct stator_async {
 	pthread_cond_t done; /* caught up */
 	int64_t last;	     /* offset of the last event there is */
 	int64_t seen;	     /* all projectors have seen this; no effect waits */
+	bool poked;	     /* the outbox is to be looked at */
 	bool stopping;
 };
 
@@ -515,7 +516,7 @@ wait_for_more(stator_async *a, int64_t handled, bool effects_done)
 	if (at != INT64_MAX)
 		wait_until(a, at);
 	else
-		while (!a->stopping && a->last == handled)
+		while (!a->stopping && !a->poked && a->last == handled)
 			pthread_cond_wait(&a->wake, &a->lock);
 }
 
@@ -546,6 +547,7 @@ async_main(void *ctx)
 		int64_t last = a->last;
 		bool done = true, effects_done = false, fresh;
 
+		a->poked = false;
 		pthread_mutex_unlock(&a->lock);
 		fresh = look_afresh(a);
 		for (size_t i = 0; fresh && i < a->count; i++)
@@ -555,7 +557,9 @@ async_main(void *ctx)
 		if (fresh)
 			effects_done = do_effects(a);
 		pthread_mutex_lock(&a->lock);
-		a->seen = effects_done || !fresh ? progress(a, last) : last - 1;
+		a->seen = (effects_done || !fresh) && !a->poked
+				  ? progress(a, last)
+				  : last - 1;
 		pthread_cond_broadcast(&a->done);
 		if (done && a->last == last && !a->stopping)
 			wait_for_more(a, last, fresh && effects_done);
@@ -682,6 +686,18 @@ stator__async_wake(stator_async *a, int64_t plog_offset)
 		return;
 	pthread_mutex_lock(&a->lock);
 	a->last = plog_offset;
+	pthread_cond_signal(&a->wake);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void
+stator__async_poke(stator_async *a)
+{
+	if (!a->running)
+		return;
+	pthread_mutex_lock(&a->lock);
+	a->poked = true;
+	a->seen = a->last - 1;
 	pthread_cond_signal(&a->wake);
 	pthread_mutex_unlock(&a->lock);
 }

@@ -301,8 +301,10 @@ execute(command *cmd, stator_error *err)
 	if (code)
 		return code;
 	stator__state_begin(cmd->state, cmd->ext, cmd->r->wsid);
-	cmd->state->io.run.now_ms = stator__now_ms();
+	cmd->state->io.run.now_ms = stator__worker_now(cmd->c->worker);
 	code = read_sequences(cmd, err);
+	if (code == STATOR_OK)
+		code = stator__sender_read(cmd->c->worker, cmd->r, err);
 	if (code == STATOR_OK)
 		code = read_arguments(cmd, err);
 	if (code == STATOR_OK)

@@ -59,6 +59,20 @@ copy_preemption(stator_load_opts *to, const stator_host_opts *opts)
 	to->preempt_signal = opts->preempt_signal;
 }
 
+static int
+copy_clock(stator_load_opts *to, const stator_host_opts *opts,
+	   stator_error *err)
+{
+	if (!STATOR_HAS(opts, clock_ctx))
+		return STATOR_OK;
+	if (opts->set_clock && opts->clock == NULL)
+		return stator__fail(err, STATOR_INVALID,
+				    "opts: set_clock without clock");
+	to->clock = (stator_clock){opts->clock, opts->set_clock,
+				   opts->clock_ctx};
+	return STATOR_OK;
+}
+
 static void
 copy_load_opts(stator_load_opts *to, const stator_host_opts *opts)
 {
@@ -131,6 +145,10 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 	h = stator__alloc(sizeof(*h));
 	h->logger.level = STATOR_LOG_INFO;
 	h->waits = true;
+	if (opts && copy_clock(&h->load, opts, err)) {
+		free(h);
+		return STATOR_INVALID;
+	}
 	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->deploying, NULL);
 	pthread_mutex_init(&h->gauge.lock, NULL);
@@ -196,17 +214,6 @@ report(const stator_problems *problems, stator_on_problem on_problem,
 	return STATOR_IMAGE;
 }
 
-/* What the schema asks for and this version does not do is said aloud. */
-static void
-warn_of_jobs(const stator_def *def)
-{
-	for (size_t i = 0; i < def->ext_count; i++)
-		if (def->exts[i].kind == STATOR_JOB)
-			stator__log(STATOR_LOG_WARNING, def->exts[i].name,
-				    "this job is not started: there is no "
-				    "scheduler in this version");
-}
-
 /* Whether the version fits the data that is there. */
 static int
 check_schema(const stator_version *version, const char *folder,
@@ -228,7 +235,6 @@ start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 	stator_problems problems = {0};
 	int code = STATOR_OK;
 
-	warn_of_jobs(h->app->deployment->version->def);
 	h->queries = stator__queries_start(h->app, h->app->deployment,
 					   &h->gauge);
 	h->processors = stator__alloc(h->app->partition_count *
@@ -304,7 +310,6 @@ upgrade(stator_host *h, stator_version *version,
 	stator__queries_stop(h->queries);
 	h->queries = queries;
 	stator__deployment_free(old);
-	warn_of_jobs(new->version->def);
 	return STATOR_OK;
 }
 
@@ -440,6 +445,146 @@ refuse(stator_request *r, const stator_error *err)
 	stator__reply_send(r);
 }
 
+/* The clock ------------------------------------------------------------- */
+
+/* The first tick of all partitions. */
+static int64_t
+next_tick(const stator_host *h)
+{
+	int64_t first = STATOR_TIME_END;
+
+	for (uint32_t i = 0; i < h->app->partition_count; i++) {
+		int64_t next = stator__jobs_next(
+			stator__processor_jobs(h->processors[i]));
+
+		if (next < first)
+			first = next;
+	}
+	return first;
+}
+
+/* All that is due, on all partitions at the same time. */
+static void
+run_until(const stator_host *h, int64_t until, stator_job_counts *counts)
+{
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		stator__jobs_order(stator__processor_jobs(h->processors[i]),
+				   until);
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		stator__jobs_wait(stator__processor_jobs(h->processors[i]),
+				  counts);
+}
+
+/* From tick to tick, so that each run finds the time that it is due. */
+static void
+move_clock(const stator_host *h, int64_t to, stator_job_counts *counts)
+{
+	const stator_clock *clock = &h->load.clock;
+	int64_t next;
+
+	while ((next = next_tick(h)) <= to) {
+		if (next > stator__clock_now(clock))
+			clock->set(clock->ctx, next);
+		run_until(h, stator__clock_now(clock), counts);
+	}
+	if (to > stator__clock_now(clock))
+		clock->set(clock->ctx, to);
+}
+
+static int
+check_clock(const stator_host *h, int64_t to, stator_error *err)
+{
+	const stator_clock *clock = &h->load.clock;
+	char now[STATOR_TIME_TEXT];
+
+	if (clock->now == NULL)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "clock: this host has the system's clock, "
+				    "which nobody moves; start it with one of "
+				    "its own (stator run --clock)");
+	if (to && clock->set == NULL)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "clock: this host cannot move its clock");
+	if (h->app == NULL)
+		return stator__fail(err, STATOR_NOT_FOUND,
+				    "no application is deployed");
+	if (to && to < stator__clock_now(clock))
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "clock: time does not go back: it is %s",
+				    stator__time_show(
+					    now, stator__clock_now(clock)));
+	if (to >= STATOR_TIME_END)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "clock: time ends with the year 9999");
+	return STATOR_OK;
+}
+
+int
+stator_host_run_jobs(stator_host *h, int64_t to, uint64_t *runs,
+		     uint64_t *failures, stator_error *err)
+{
+	stator_job_counts counts = {0, 0};
+	int code;
+
+	/* No version takes the place of another meanwhile. */
+	pthread_mutex_lock(&h->deploying);
+	code = check_clock(h, to, err);
+	if (code == STATOR_OK && to)
+		move_clock(h, to, &counts);
+	else if (code == STATOR_OK)
+		run_until(h, stator__clock_now(&h->load.clock), &counts);
+	pthread_mutex_unlock(&h->deploying);
+	if (runs)
+		*runs = counts.runs;
+	if (failures)
+		*failures = counts.failures;
+	return code;
+}
+
+int
+stator_time(const char *text, int64_t *ms, stator_error *err)
+{
+	if (stator__time_parse(text, strlen(text), ms))
+		return STATOR_OK;
+	return stator__fail(err, STATOR_INVALID,
+			    "expected a time as \"2026-01-31T23:59:00Z\", "
+			    "found \"%s\"",
+			    text);
+}
+
+/* A request of the clock comes behind all that were handed in before. */
+static void
+serve_clock(stator_host *h, stator_request *r)
+{
+	stator_job_counts counts = {0, 0};
+	char at[STATOR_TIME_TEXT];
+	stator_json_out out;
+	stator_error err;
+	int64_t now;
+	int code;
+
+	stator_host_drain(h);
+	now = stator__clock_now(&h->load.clock);
+	code = stator_host_run_jobs(h, r->moves_by ? now + r->clock : r->clock,
+				    &counts.runs, &counts.failures, &err);
+	if (code) {
+		stator__reply_error(r, stator__status_http(code), &err);
+		stator__reply_send(r);
+		return;
+	}
+	stator_host_drain(h);
+	now = stator__clock_now(&h->load.clock);
+	stator__reply_begin(&out, r, 200);
+	stator__json_name(&out, "clock");
+	stator__json_cstring(&out, stator__time_show(at, now));
+	stator__json_name(&out, "runs");
+	stator__json_integer(&out, (int64_t)counts.runs);
+	stator__json_name(&out, "failures");
+	stator__json_integer(&out, (int64_t)counts.failures);
+	stator__reply_end(&out);
+	stator__reply_send(r);
+}
+
 void
 stator_host_submit(stator_host *h, const char *text, size_t size,
 		   stator_on_reply on_reply, void *ctx)
@@ -455,6 +600,10 @@ stator_host_submit(stator_host *h, const char *text, size_t size,
 			     "no application is deployed");
 	if (err.code) {
 		refuse(r, &err);
+		return;
+	}
+	if (r->clock || r->moves_by) {
+		serve_clock(h, r);
 		return;
 	}
 	p = stator__app_partition(h->app, r->wsid);

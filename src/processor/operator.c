@@ -154,9 +154,9 @@ breaker_row(stator_worker *w, const stator_type *type, const char *name,
 	return stator__build_done(&row);
 }
 
-/* Extensions that have passed limits, in this partition. */
+/* sys.Breakers: extensions that have passed limits, in this partition. */
 static int
-query_breakers(stator_worker *w, const stator_ext *ext, stator_error *err)
+list_breakers(stator_worker *w, const stator_ext *ext, stator_error *err)
 {
 	const stator_def *def = w->version->def;
 	stator_io *io = &w->state.io;
@@ -211,7 +211,7 @@ projector_row(stator_worker *w, const stator_type *type, const char *name,
 
 /* Where the asynchronous projectors stand, in this partition. */
 static int
-query_projectors(stator_worker *w, const stator_ext *ext, stator_error *err)
+list_projectors(stator_worker *w, const stator_ext *ext, stator_error *err)
 {
 	stator_io *io = &w->state.io;
 	const stator_ext *p = NULL;
@@ -231,11 +231,82 @@ query_projectors(stator_worker *w, const stator_ext *ext, stator_error *err)
 	return code;
 }
 
+static stator_row
+job_row(stator_worker *w, const stator_type *type, const stator_ext *job,
+	int64_t wsid, const stator_job_record *record)
+{
+	char *error = stator__arena_alloc(&w->state.arena, record->error.size);
+	size_t size = stator__utf8_scrub(error, record->error.data,
+					 record->error.size);
+	stator_builder row;
+
+	stator__build(&row, &w->state.arena, type);
+	stator__build_bytes(&row, field(type, "Job"),
+			    stator__cslice(job->name), NULL);
+	stator__build_int(&row, field(type, "Workspace"), wsid, NULL);
+	stator__build_bytes(&row, field(type, "Schedule"),
+			    stator__cslice(job->cron), NULL);
+	if (record->ran)
+		stator__build_int(&row, field(type, "LastTick"), record->ran,
+				  NULL);
+	stator__build_int(&row, field(type, "NextTick"),
+			  stator__cron_next(&job->schedule, record->last),
+			  NULL);
+	stator__build_int(&row, field(type, "Runs"), (int64_t)record->runs,
+			  NULL);
+	stator__build_int(&row, field(type, "Failures"),
+			  (int64_t)record->failures, NULL);
+	if (size)
+		stator__build_bytes(&row, field(type, "Error"),
+				    stator__slice(error, size), NULL);
+	return stator__build_done(&row);
+}
+
+/* One job, in the workspaces of this partition. */
+static int
+list_job(stator_worker *w, const stator_ext *ext, const stator_ext *job,
+	 stator_error *err)
+{
+	stator_io *io = &w->state.io;
+	int64_t end = STATOR_APP_WORKSPACE +
+		      (int64_t)w->version->descriptor.app_workspaces;
+	int code = STATOR_OK;
+
+	for (int64_t wsid = STATOR_APP_WORKSPACE; wsid < end && code >= 0;
+	     wsid++) {
+		stator_job_record record = {.last = io->run.now_ms};
+		stator_row row;
+
+		if ((uint64_t)wsid % io->run.partitions != io->run.partition)
+			continue;
+		code = stator__job_record_get(&w->view, &w->state.arena, job,
+					      wsid, &record, err);
+		if (code < 0)
+			break;
+		row = job_row(w, ext->result, job, wsid, &record);
+		code = io->on_result(io, &row, err);
+	}
+	return code < 0 ? code : STATOR_OK;
+}
+
+static int
+list_jobs(stator_worker *w, const stator_ext *ext, stator_error *err)
+{
+	const stator_def *def = w->version->def;
+	int code = STATOR_OK;
+
+	for (size_t i = 0; i < def->ext_count && code == STATOR_OK; i++)
+		if (def->exts[i].kind == STATOR_JOB)
+			code = list_job(w, ext, &def->exts[i], err);
+	return code;
+}
+
 int
 stator__operator_query(stator_worker *w, const stator_ext *ext,
 		       stator_error *err)
 {
-	return strcmp(ext->local, "Projectors") == 0
-		       ? query_projectors(w, ext, err)
-		       : query_breakers(w, ext, err);
+	if (strcmp(ext->local, "Projectors") == 0)
+		return list_projectors(w, ext, err);
+	return strcmp(ext->local, "Jobs") == 0 ? list_jobs(w, ext, err)
+					       : list_breakers(w, ext, err);
 }

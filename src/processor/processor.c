@@ -22,6 +22,7 @@ typedef struct crew {
 	stator_worker *worker, *projector;
 	stator_query_pool *queries;
 	stator_async *async;
+	stator_jobs *jobs;
 } crew;
 
 struct stator_processor {
@@ -388,6 +389,26 @@ order_commit(void *ctx, stator_map *bundle, stator_error *err)
 	return o.code;
 }
 
+static void
+commit_job(stator_processor *p, void *ctx)
+{
+	bundle_order *o = ctx;
+
+	commit_bundle(p, o);
+	if (o->code == STATOR_OK && p->crew.async)
+		stator__async_poke(p->crew.async);
+}
+
+/* Called by the thread of the jobs. */
+static int
+order_job(void *ctx, stator_map *bundle, stator_error *err)
+{
+	bundle_order o = {bundle, err, STATOR_OK};
+
+	give_order(ctx, commit_job, &o);
+	return o.code;
+}
+
 /* Life --------------------------------------------------------------------------------- */
 
 static void
@@ -407,17 +428,23 @@ make_crew(stator_processor *p, const stator_deployment *deployment,
 	c->projector = stator__worker_new(p->partition, deployment, problems);
 	c->async = stator__async_new(p->partition, deployment, order_commit, p,
 				     problems);
-	if (c->worker == NULL || c->projector == NULL || c->async == NULL)
+	c->jobs = stator__jobs_new(p->partition, deployment, order_job, p,
+				   problems);
+	if (c->worker == NULL || c->projector == NULL || c->async == NULL ||
+	    c->jobs == NULL)
 		return STATOR_IMAGE;
 	look_through(&c->worker->view, p);
 	look_through(&c->projector->view, p);
 	return STATOR_OK;
 }
 
-/* The projectors end first: their last bundle needs the partition's thread. */
+/* Jobs and projectors end first: their last bundle needs the partition's
+ * thread. */
 static void
 free_crew(crew *c)
 {
+	if (c->jobs)
+		stator__jobs_stop(c->jobs);
 	if (c->async)
 		stator__async_stop(c->async);
 	if (c->projector)
@@ -485,6 +512,17 @@ prepare(stator_processor *p, const stator_deployment *deployment,
 	return err.code;
 }
 
+/* They commit on the partition's thread, which runs. */
+static void
+start_jobs(stator_processor *p)
+{
+	stator_error err;
+
+	if (stator__jobs_start(p->crew.jobs, &err))
+		stator__logf(STATOR_LOG_ERROR, "jobs",
+			     "stand still until the next start: %s", err.msg);
+}
+
 stator_processor *
 stator__processor_start(stator_partition *partition,
 			const stator_deployment *deployment, uint32_t queue,
@@ -507,6 +545,7 @@ stator__processor_start(stator_partition *partition,
 	}
 	p->committer = stator__committer_start(partition, gauge);
 	stator__thread_start(&p->thread, processor_main, p);
+	start_jobs(p);
 	return p;
 }
 
@@ -558,6 +597,13 @@ stator__processor_switch(stator_processor *p)
 			     "stand still until the next start: %s", err.msg);
 	give_order(p, set_async, p->next.async);
 	p->next = (crew){NULL};
+	start_jobs(p);
+}
+
+stator_jobs *
+stator__processor_jobs(stator_processor *p)
+{
+	return p->crew.jobs;
 }
 
 bool
@@ -589,6 +635,8 @@ stator__processor_catch_up(stator_processor *p)
 void
 stator__processor_stop(stator_processor *p)
 {
+	stator__jobs_stop(p->crew.jobs);
+	p->crew.jobs = NULL;
 	stator__async_stop(p->crew.async);
 	p->crew.async = NULL;
 	pthread_mutex_lock(&p->lock);

@@ -24,7 +24,10 @@ typedef struct stator_request {
 	int64_t wsid;
 	bool is_query;
 	const char *name; /* QName of command or query */
-	const stator_json *args, *unlogged, *cuds;
+	const stator_json *args, *unlogged, *cuds, *subject, *origin;
+	/* Of the host's clock: the time to go to, or the ms to go by. */
+	int64_t clock;
+	bool moves_by;
 	stator_on_reply on_reply;
 	void *ctx;
 	stator_buf reply; /* held until the commit */
@@ -49,7 +52,7 @@ void stator__reply_error(stator_request *r, int64_t status,
 /* Gives the reply and frees the request. */
 void stator__reply_send(stator_request *r);
 
-/* Rows of sys.Result, kept until they are replied. */
+/* Rows of sys.Result of a command, kept until they are replied. */
 typedef struct stator_rows {
 	stator_row *items;
 	size_t count, cap;
@@ -139,8 +142,12 @@ int stator__argument_read(stator_worker *w, const stator_ext *ext,
 			  const stator_json *json, int64_t *next_raw_id,
 			  stator_row *out, stator_error *err);
 
+/* Who sent the request, and from where, as far as it says. */
+int stator__sender_read(stator_worker *w, const stator_request *r,
+			stator_error *err);
+
 /* Runs one query on the worker's view. */
-void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);
+void stator__query_run(stator_worker *w, stator_request *r);
 
 /* Whether an event is one that the projector wants. */
 bool stator__projector_wants(const stator_ext *ext, const stator_def *def,
@@ -223,6 +230,7 @@ void stator__gauge_done(stator_gauge *gauge, bool query);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
 
 typedef struct stator_query_pool stator_query_pool;
+typedef struct stator_jobs stator_jobs;
 
 stator_processor *stator__processor_start(stator_partition *partition,
 					  const stator_deployment *deployment,
@@ -247,6 +255,8 @@ bool stator__processor_submit(stator_processor *p, stator_request *r,
 			      bool wait);
 /* Waits until the asynchronous projectors have seen all events. */
 void stator__processor_catch_up(stator_processor *p);
+/* Its jobs; they are replaced when it goes over to another deployment. */
+stator_jobs *stator__processor_jobs(stator_processor *p);
 /* Answers everything that is queued, then stops. */
 void stator__processor_stop(stator_processor *p);
 
@@ -304,6 +314,8 @@ stator_async *stator__async_new(stator_partition *partition,
 int stator__async_start(stator_async *a, stator_error *err);
 /* There are events up to this PLog offset. */
 void stator__async_wake(stator_async *a, int64_t plog_offset);
+/* There is something in the outbox, without a new event. */
+void stator__async_poke(stator_async *a);
 void stator__async_catch_up(stator_async *a);
 void stator__async_stop(stator_async *a);
 
@@ -372,6 +384,44 @@ int stator__projector_can_rebuild(const stator_def *def, const stator_ext *ext,
 int stator__projector_drop_views(const stator_view *view, stator_map *map,
 				 stator_arena *arena, const stator_ext *ext,
 				 size_t most, stator_error *err);
+/* Jobs ------------------------------------------------------------------------------------ */
+
+typedef struct stator_job_counts {
+	uint64_t runs, failures;
+} stator_job_counts;
+
+/* What a partition remembers of a job in one of its workspaces. */
+typedef struct stator_job_record {
+	int64_t last;	   /* ticks behind this are still to be run */
+	int64_t ran;	   /* tick of the last run; 0: there was none */
+	uint32_t schedule; /* hash of it: ticks of another do not count */
+	uint64_t runs, failures;
+	stator_slice error; /* of the last run; empty: it was fine */
+} stator_job_record;
+
+/* OK, NONE or an error. The error's text is borrowed from the view. */
+int stator__job_record_get(const stator_view *view, stator_arena *arena,
+			   const stator_ext *ext, int64_t wsid,
+			   stator_job_record *out, stator_error *err);
+
+/* Their thread, in a partition. */
+/* Loads what it needs; NULL and problems when that does not work. */
+stator_jobs *stator__jobs_new(stator_partition *partition,
+			      const stator_deployment *deployment,
+			      stator_async_commit commit, void *ctx,
+			      stator_problems *problems);
+/* Goes on where the jobs were, on a thread of its own. */
+int stator__jobs_start(stator_jobs *jobs, stator_error *err);
+/* Waits for the run that is under way. */
+void stator__jobs_stop(stator_jobs *jobs);
+/*
+ * By hand, where the clock is the embedder's: when the first tick is due,
+ * STATOR_TIME_END when never; all that is due until then is to be run; waits
+ * for that, and adds what there was since the last wait.
+ */
+int64_t stator__jobs_next(stator_jobs *jobs);
+void stator__jobs_order(stator_jobs *jobs, int64_t until);
+void stator__jobs_wait(stator_jobs *jobs, stator_job_counts *counts);
 
 /* Dumps --------------------------------------------------------------------------------- */
 

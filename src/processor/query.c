@@ -21,8 +21,24 @@ read_argument(stator_worker *w, const stator_ext *ext, const stator_request *r,
 	return code;
 }
 
+/* A row of the result becomes text as soon as it is there, and is not held. */
+typedef struct query_reply {
+	stator_json_out out;
+	const stator_def *def;
+} query_reply;
+
 static int
-execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
+on_result(stator_io *io, const stator_row *row, stator_error *err)
+{
+	query_reply *reply = io->result_ctx;
+
+	(void)err;
+	stator__row_to_json(&reply->out, reply->def, row, STATOR_JSON_BARE);
+	return STATOR_OK;
+}
+
+static int
+execute(stator_worker *w, const stator_ext *ext, query_reply *reply,
 	stator_error *err)
 {
 	stator_settlements settlements = {0};
@@ -30,8 +46,9 @@ execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
 	int code;
 
 	st->io.run.plog_offset = st->io.run.wlog_offset = 0;
-	st->io.run.now_ms = stator__now_ms();
-	stator__rows_collect(rows, st);
+	st->io.run.now_ms = stator__worker_now(w);
+	st->io.on_result = on_result;
+	st->io.result_ctx = reply;
 	if (stator__operator_has(w, ext))
 		return stator__operator_query(w, ext, err);
 	code = stator__worker_run(w, ext, err);
@@ -55,37 +72,29 @@ execute(stator_worker *w, const stator_ext *ext, stator_rows *rows,
 	return STATOR_OK;
 }
 
-static void
-reply(const stator_def *def, const stator_rows *rows, stator_request *r)
-{
-	stator_json_out out;
-
-	stator__reply_begin(&out, r, 200);
-	stator__json_name(&out, "rows");
-	stator__json_begin(&out, '[');
-	for (size_t i = 0; i < rows->count; i++)
-		stator__row_to_json(&out, def, &rows->items[i],
-				    STATOR_JSON_BARE);
-	stator__json_end(&out, ']');
-	stator__reply_end(&out);
-}
-
 void
-stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r)
+stator__query_run(stator_worker *w, stator_request *r)
 {
 	const stator_def *def = w->version->def;
+	query_reply reply = {.def = def};
 	const stator_ext *ext;
 	stator_error err;
 	int code = stator__request_find(r, def, STATOR_QUERY, &ext, &err);
 
+	stator__reply_begin(&reply.out, r, 200);
+	stator__json_name(&reply.out, "rows");
+	stator__json_begin(&reply.out, '[');
 	if (code == STATOR_OK) {
 		stator__state_begin(&w->state, ext, r->wsid);
-		code = read_argument(w, ext, r, &err);
+		code = stator__sender_read(w, r, &err);
 		if (code == STATOR_OK)
-			code = execute(w, ext, rows, &err);
+			code = read_argument(w, ext, r, &err);
+		if (code == STATOR_OK)
+			code = execute(w, ext, &reply, &err);
 	}
 	if (code == STATOR_OK) {
-		reply(def, rows, r);
+		stator__json_end(&reply.out, ']');
+		stator__reply_end(&reply.out);
 	} else {
 		err.code = code;
 		stator__reply_error(r,
@@ -110,7 +119,6 @@ typedef struct query_thread {
 	stator_query_pool *pool;
 	pthread_t thread;
 	stator_worker **workers; /* by partition; made when first needed */
-	stator_rows rows;
 } query_thread;
 
 struct stator_query_pool {
@@ -170,7 +178,7 @@ run_job(query_thread *t, query_job *job)
 
 	if (w) {
 		w->view.snapshot = job->snapshot;
-		stator__query_run(w, &t->rows, job->request);
+		stator__query_run(w, job->request);
 		w->view.snapshot = NULL;
 	}
 	job->partition->ops->snapshot_end(job->snapshot);
@@ -238,7 +246,6 @@ free_thread(query_thread *t)
 		if (t->workers[i])
 			stator__worker_free(t->workers[i]);
 	free(t->workers);
-	free(t->rows.items);
 }
 
 void

@@ -49,7 +49,8 @@ check_members(stator_request *r, stator_error *err)
 {
 	static const char *const known[] = {"id",    "wsid", "command",
 					    "query", "args", "unlogged",
-					    "cuds"};
+					    "cuds",  "clock", "advance_ms",
+					    "subject", "origin"};
 	unsigned seen = 0;
 
 	for (const stator_json *c = r->json->first; c; c = c->next) {
@@ -78,11 +79,53 @@ check_members(stator_request *r, stator_error *err)
 }
 
 static int
+read_time(stator_request *r, const stator_json *to, stator_error *err)
+{
+	if (to->kind == STATOR_JSON_STRING &&
+	    stator__time_parse(to->text.data, to->text.size, &r->clock) &&
+	    r->clock > 0)
+		return STATOR_OK;
+	return bad(err, "clock", "a time as \"2026-01-31T23:59:00Z\"",
+		   &r->arena, to);
+}
+
+/* A request of the clock: it has nothing else. */
+static int
+read_clock(stator_request *r, const stator_json *to, const stator_json *by,
+	   stator_error *err)
+{
+	for (const stator_json *c = r->json->first; c; c = c->next)
+		if (c != to && c != by && c != r->id)
+			return stator__fail(err, STATOR_BAD_REQUEST,
+					    "a request with \"%s\" has no "
+					    "\"%.*s\"",
+					    to ? "clock" : "advance_ms",
+					    (int)c->name.size,
+					    (const char *)c->name.data);
+	if (to && by)
+		return stator__fail(err, STATOR_BAD_REQUEST,
+				    "a request has \"clock\" or "
+				    "\"advance_ms\", not both");
+	if (to)
+		return read_time(r, to, err);
+	r->moves_by = true;
+	if (by->kind == STATOR_JSON_NUMBER && stator__json_int(by, &r->clock) &&
+	    r->clock >= 0 && r->clock < STATOR_TIME_END)
+		return STATOR_OK;
+	return bad(err, "advance_ms", "a number of milliseconds from 0 on",
+		   &r->arena, by);
+}
+
+static int
 read_members(stator_request *r, stator_error *err)
 {
 	const stator_json *wsid = stator__json_get(r->json, "wsid");
+	const stator_json *to = stator__json_get(r->json, "clock");
+	const stator_json *by = stator__json_get(r->json, "advance_ms");
 	int code = check_members(r, err);
 
+	if (code == STATOR_OK && (to || by))
+		return read_clock(r, to, by, err);
 	if (code == STATOR_OK)
 		code = read_name(r, err);
 	if (code)
@@ -94,6 +137,8 @@ read_members(stator_request *r, stator_error *err)
 	r->args = present(stator__json_get(r->json, "args"));
 	r->unlogged = present(stator__json_get(r->json, "unlogged"));
 	r->cuds = present(stator__json_get(r->json, "cuds"));
+	r->subject = present(stator__json_get(r->json, "subject"));
+	r->origin = present(stator__json_get(r->json, "origin"));
 	if (r->args && r->args->kind != STATOR_JSON_OBJECT)
 		return bad(err, "args", "an object", &r->arena, r->args);
 	if (r->unlogged && r->unlogged->kind != STATOR_JSON_OBJECT)
@@ -101,6 +146,12 @@ read_members(stator_request *r, stator_error *err)
 			   r->unlogged);
 	if (r->cuds && r->cuds->kind != STATOR_JSON_ARRAY)
 		return bad(err, "cuds", "an array", &r->arena, r->cuds);
+	if (r->subject && r->subject->kind != STATOR_JSON_OBJECT)
+		return bad(err, "subject", "an object", &r->arena, r->subject);
+	if (r->origin && (r->origin->kind != STATOR_JSON_STRING ||
+			  !stator__utf8_valid(r->origin->text.data,
+					      r->origin->text.size)))
+		return bad(err, "origin", "a text", &r->arena, r->origin);
 	if (r->is_query && (r->cuds || r->unlogged))
 		return stator__fail(err, STATOR_BAD_REQUEST,
 				    "a query has args only");

@@ -1,5 +1,5 @@
 /*
- * rows.c: what an extension gives to sys.Result.
+ * rows.c: what a command gives to sys.Result.
  */
 #include <stdlib.h>
 

@@ -208,6 +208,8 @@ api_get_ext(const char *name)
 		return &stator__store_api;
 	if (strcmp(name, "stator.context/1") == 0)
 		return &stator__context_api;
+	if (strcmp(name, "stator.request/1") == 0)
+		return &stator__request_api;
 	return NULL;
 }
 
@@ -456,4 +458,26 @@ const stator_context_api stator__context_api = {
 	.result = context_result,
 	.response = context_response,
 	.wlog = context_wlog,
+};
+
+/* stator.request/1 ------------------------------------------------------ */
+
+static int32_t
+request_subject(const stator_run *run, stator_row *subject)
+{
+	return hand_out(&io_of(run)->subject, subject);
+}
+
+static int32_t
+request_origin(const stator_run *run, stator_slice *origin)
+{
+	*origin = io_of(run)->origin;
+	return origin->data ? STATOR_OK : STATOR_NONE;
+}
+
+const stator_request_api stator__request_api = {
+	.abi = STATOR_ABI,
+	.size = sizeof(stator_request_api),
+	.subject = request_subject,
+	.origin = request_origin,
 };

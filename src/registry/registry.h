@@ -12,6 +12,7 @@
 
 #include "registry/library.h"
 #include "schema/schema.h"
+#include "stator_request.h"
 #include "store/store.h"
 
 /* The host's table of functions, the same for every plugin. */
@@ -35,6 +36,8 @@ typedef struct stator_io {
 	stator_map *writes; /* where `put` writes; NULL: not now */
 	uint32_t space;	    /* of the package whose storage is called */
 	stator_row event, argument, unlogged; /* `data` NULL: none */
+	stator_row subject;		      /* the same */
+	stator_slice origin;		      /* the same */
 	/* What the run gave back. */
 	int (*on_result)(struct stator_io *io, const stator_row *row,
 			 stator_error *err);
@@ -54,9 +57,10 @@ void stator__io_at_end(stator_io *io, void (*call)(void *arg), void *arg);
 /* The run has ended; before its arena is dropped. */
 void stator__io_ended(stator_io *io);
 
-/* The two exports of the host that `get_ext` hands out. */
+/* The exports of the host that `get_ext` hands out. */
 extern const stator_store_api stator__store_api;
 extern const stator_context_api stator__context_api;
+extern const stator_request_api stator__request_api;
 
 /*
  * The layout of a partition's space, by the first byte of a key:

@@ -505,6 +505,20 @@ package_index(const stator_def *def, const char *name)
 }
 
 static void
+load_schedule(loader *l, stator_ext *ext)
+{
+	stator_error err;
+
+	ext->cron = get_string(l, "cron");
+	if (ext->cron &&
+	    stator__cron_parse(&ext->schedule, ext->cron, &err))
+		stator__problem(l->problems, ext->file,
+				(int)get_integer(l, "cron_line"),
+				(int)get_integer(l, "cron_col"),
+				"cron '%s': %s", ext->cron, err.msg);
+}
+
+static void
 load_ext(loader *l, stator_ext *ext)
 {
 	static const char *const ext_kinds[] = {[STATOR_COMMAND] = "COMMAND",
@@ -530,11 +544,11 @@ load_ext(loader *l, stator_ext *ext)
 	ext->state = load_refs(l, "state", &ext->state_count);
 	ext->intents = load_refs(l, "intents", &ext->intent_count);
 	load_triggers(l, ext);
-	ext->cron = get_string(l, "cron");
 	ext->workspace = get_string(l, "workspace");
 	ext->file = get_string(l, "file");
 	ext->line = (int)get_integer(l, "line");
 	ext->col = (int)get_integer(l, "col");
+	load_schedule(l, ext);
 }
 
 static uint32_t

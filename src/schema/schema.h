@@ -7,6 +7,7 @@
 #define STATOR_SCHEMA_H
 
 #include "base/base.h"
+#include "base/cron.h"
 #include "base/json.h"
 
 /* Types --------------------------------------------------------------- */
@@ -287,7 +288,8 @@ typedef struct stator_ext {
 	size_t state_count, intent_count;
 	stator_trigger *triggers;
 	size_t trigger_count;
-	const char *cron;
+	stator_cron schedule; /* of a job */
+	const char *cron;     /* the same, as it was written */
 	const char *workspace;
 	const char *file;
 	int line, col;

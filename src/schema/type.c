@@ -57,6 +57,9 @@ static const stator_field_spec system_fields[STATOR_SYS_COUNT] = {
 	{"IsNew", STATOR_BOOL, .system = true},
 };
 
+/* What is kept one by one is active until somebody says that it is not. */
+static const stator_checks active = {.has_default = true, .integer = 1};
+
 static const stator_field_spec wsid_field = {"WSID", STATOR_INT64,
 					     .system = true};
 
@@ -130,6 +133,8 @@ stator__type_make(stator_arena *arena, const char *name, uint32_t kind,
 	if (stator__type_is_record(type))
 		for (size_t i = 0; i < STATOR_SYS_COUNT; i++)
 			n = add_field(fields, n, &system_fields[i]);
+	if (stator__type_is_stored(type))
+		fields[STATOR_SYS_ACTIVE].checks = &active;
 	if (kind == STATOR_TYPE_KEY) {
 		n = add_field(fields, n, &wsid_field);
 		/* A field of the schema's with that name wins. */

@@ -36,6 +36,8 @@ keep_io(stator_arena *arena, const stator_io *from, stator_io *io)
 	io->event = keep_row(arena, &from->event);
 	io->argument = keep_row(arena, &from->argument);
 	io->unlogged = keep_row(arena, &from->unlogged);
+	io->subject.data = NULL;
+	io->origin.data = NULL;
 }
 
 /* Copies the intents of the storage; their number. */

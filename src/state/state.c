@@ -30,11 +30,13 @@ stator__state_end(stator_state *st)
 	while (st->cursor_count)
 		stator__state_close(st, st->cursors[st->cursor_count - 1].cursor);
 	stator__io_ended(&st->io);
-	st->wish_count = 0;
+	st->wish_count = st->result = 0;
 	st->rows_read = st->bytes_read = st->bytes_returned = 0;
 	st->log_lines = 0;
 	st->breach = 0;
 	st->io.event.data = st->io.argument.data = st->io.unlogged.data = NULL;
+	st->io.subject.data = NULL;
+	st->io.origin.data = NULL;
 	stator__arena_reset(&st->arena);
 }
 
@@ -43,6 +45,7 @@ stator__state_free(stator_state *st)
 {
 	stator__state_end(st);
 	stator__arena_free(&st->arena);
+	stator__arena_free(&st->row);
 	free(st->wishes);
 	free(st->cursors);
 	memset(st, 0, sizeof(*st));
@@ -402,12 +405,34 @@ keep(stator_state *st, const stator_row *row)
 	return copy;
 }
 
+/* Rows of a query are not held: nothing can make them undone but its failure. */
+static bool
+is_streamed(const stator_state *st, const stator_handle *h)
+{
+	return st->ext->kind == STATOR_QUERY && is_result(h);
+}
+
+/* The place of the last row of the result is that of the next: OK and free, or
+ * NONE and not yet filled. */
+static int
+next_result(stator_state *st, uint32_t *out)
+{
+	stator_wish *w = &st->wishes[st->result - 1];
+
+	*out = (uint32_t)st->result - 1;
+	if (!w->sent)
+		return STATOR_NONE;
+	w->sent = false;
+	return STATOR_OK;
+}
+
 int
 stator__state_intent(stator_state *st, const stator_handle *h,
 		     const stator_row *key, const stator_row *base,
 		     uint32_t *out, stator_error *err)
 {
 	int op = base ? STATOR_UPDATE : STATOR_INSERT;
+	bool streamed = is_streamed(st, h);
 	stator_wish *w;
 
 	if (!allowed(st, h, op))
@@ -416,9 +441,10 @@ stator__state_intent(stator_state *st, const stator_handle *h,
 		*err = st->breach_error;
 		return st->breach;
 	}
+	if (streamed && st->result)
+		return next_result(st, out);
 	/* Rows of a query are bounded by their bytes. */
-	if (st->wish_count >= st->limits.intents &&
-	    !(st->ext->kind == STATOR_QUERY && is_result(h)))
+	if (st->wish_count >= st->limits.intents && !streamed)
 		return breach(st, STATOR_INTENTS_LIMIT, err, "intents",
 			      st->limits.intents);
 	if (h->is_log && st->log_lines++ >= st->limits.log_lines)
@@ -439,7 +465,27 @@ stator__state_intent(stator_state *st, const stator_handle *h,
 	if (base)
 		w->base = *base;
 	*out = (uint32_t)st->wish_count++;
+	if (streamed)
+		st->result = st->wish_count;
 	return STATOR_OK;
+}
+
+/* Hands a row of the result on; it lives until this returns. */
+static int
+send(stator_state *st, stator_wish *w, const stator_row *row, stator_error *err)
+{
+	const stator_handle *h = w->handle;
+	const stator_intent item = {STATOR_ABI, sizeof(item), &h->use,
+				    &w->key,	row,	      w->is_new,
+				    (uint32_t)(w - st->wishes)};
+	int64_t entered = enter(st, h, err);
+	int code = h->binding->storage->apply(h->instance->self, &st->io.run,
+					      &item, 1, err);
+
+	code = leave(h, entered, code, err);
+	w->sent = true;
+	stator__arena_reset(&st->row);
+	return code < 0 ? about(st, h, NULL, code, err) : STATOR_OK;
 }
 
 int
@@ -447,22 +493,26 @@ stator__state_fill(stator_state *st, uint32_t intent, const stator_row *value,
 		   stator_error *err)
 {
 	stator_wish *w = &st->wishes[intent];
+	bool streamed = is_streamed(st, w->handle);
 	stator_row row = *value;
 	int code;
 
 	/* A record keeps what changed, for its event; others are merged. */
 	if (w->base.data && !stator__wish_is_record(w))
 		row = stator__row_merge(&st->arena, &w->base, value);
-	else
+	else if (!streamed)
 		row = keep(st, value);
 	if (w->is_new)
-		row = stator__row_with_defaults(&st->arena, &row);
+		row = stator__row_with_defaults(streamed ? &st->row
+							 : &st->arena,
+						&row);
 	if (is_result(w->handle))
 		st->bytes_returned += row.size;
 	if (st->bytes_returned > st->limits.bytes)
 		return breach(st, STATOR_BYTES_LIMIT, err, "bytes returned",
 			      st->limits.bytes);
-	w->value = row;
+	if (!streamed)
+		w->value = row;
 	if (w->base.data && stator__wish_is_record(w))
 		return STATOR_OK;
 	code = stator__row_check(&row, err);
@@ -473,7 +523,7 @@ stator__state_fill(stator_state *st, uint32_t intent, const stator_row *value,
 		err->code = STATOR_EXTENSION_FAILED;
 		return STATOR_EXTENSION_FAILED;
 	}
-	return STATOR_OK;
+	return streamed ? send(st, w, &row, err) : STATOR_OK;
 }
 
 int

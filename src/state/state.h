@@ -62,6 +62,7 @@ typedef struct stator_wish {
 	stator_row value; /* `data` NULL until it is filled */
 	stator_row base;  /* what an update began with */
 	bool is_new;
+	bool sent;     /* a row of a query's result, which is gone */
 	uint64_t hash; /* of the key's bytes */
 } stator_wish;
 
@@ -73,10 +74,12 @@ typedef struct stator_open_cursor {
 struct stator_state {
 	stator_io io; /* first: storages are given its `run` */
 	stator_arena arena;
+	stator_arena row; /* of a row of a query's result that is handed on */
 	const stator_ext *ext;
 	stator_limits limits;
 	stator_wish *wishes;
 	size_t wish_count, wish_cap;
+	size_t result; /* the wish of sys.Result in a query, from 1; 0: none */
 	stator_open_cursor *cursors;
 	size_t cursor_count, cursor_cap;
 	uint64_t rows_read, bytes_read, bytes_returned;
@@ -112,8 +115,12 @@ int stator__state_next(stator_state *st, const stator_handle *h,
 		       stator_cursor *cursor, stator_row *key,
 		       stator_row *value, stator_error *err);
 void stator__state_close(stator_state *st, stator_cursor *cursor);
-/* Registers an intent; its value is filled in later. `base` only for updates.
- * The index of the intent goes to `out`. */
+/*
+ * Registers an intent; its value is filled in later. `base` only for updates.
+ * The index of the intent goes to `out`. Rows of a query's result are handed on
+ * one by one, as soon as they are filled: NONE and the index of the last one
+ * when that is to be filled first.
+ */
 int stator__state_intent(stator_state *st, const stator_handle *h,
 			 const stator_row *key, const stator_row *base,
 			 uint32_t *out, stator_error *err);

@@ -7,7 +7,7 @@ static const stator_field_desc value_fields[] = {
 	{"Workspace", STATOR_INT64, 0, 0, 0, NULL, "the workspace"},
 	{"WLogOffset", STATOR_INT64, 0, 0, 0, NULL,
 	 "the offset that the event will get"},
-	{"Origin", STATOR_STRING, 0, 0, 0, NULL, "who sent the request"},
+	{"Origin", STATOR_STRING, 0, 0, 0, NULL, "where the request came from"},
 	{"ArgumentObject", STATOR_ROW, 0, 0, 0, NULL, "the argument"},
 	{"ArgumentUnloggedObject", STATOR_ROW, 0, 0, 0, NULL,
 	 "the argument that is not kept"},
@@ -27,6 +27,17 @@ put_argument(const sys_plugin *sys, const stator_run *run, int unlogged,
 }
 
 static int32_t
+put_origin(const sys_plugin *sys, const stator_run *run,
+	   struct stator_builder *b, stator_error *err)
+{
+	stator_slice origin;
+
+	if (sys->request->origin(run, &origin) != STATOR_OK)
+		return STATOR_OK;
+	return sys->host->put_bytes(b, ORIGIN, origin, err);
+}
+
+static int32_t
 get(void *self, const stator_run *run, const stator_use *use,
     const stator_row *key, stator_row *value, stator_error *err)
 {
@@ -37,6 +48,8 @@ get(void *self, const stator_run *run, const stator_use *use,
 	(void)key;
 	if (!code)
 		code = sys->host->put_int(b, WLOG_OFFSET, run->wlog_offset, err);
+	if (!code)
+		code = put_origin(sys, run, b, err);
 	if (!code)
 		code = put_argument(sys, run, 0, b, ARGUMENT, err);
 	if (!code)

@@ -8,9 +8,13 @@
 
 static const stator_field_desc key_fields[] = {
 	{"ID", STATOR_REF, 0, 0, 0, NULL, "the record"},
+	{"IsSingleton", STATOR_BOOL, 0, 0, 0, NULL,
+	 "the one record of a table that inherits a singleton"},
+	{"Singleton", STATOR_QNAME, 0, 0, 0, NULL,
+	 "the same, said by the name of the table"},
 };
 
-enum { KEY_ID = 1 };
+enum { KEY_ID = 1, KEY_IS_SINGLETON, KEY_SINGLETON, KEY_FIELDS = 3 };
 
 static uint32_t
 type_of(stator_slice bytes)
@@ -32,18 +36,88 @@ load(const sys_plugin *sys, const stator_run *run, int64_t wsid, int64_t id,
 			       bytes, err);
 }
 
+/* Whether the key asks for the singleton of its table: 1, 0 or an error. */
+static int32_t
+wants_singleton(const sys_plugin *sys, const stator_use *use,
+		const stator_row *key, stator_error *err)
+{
+	stator_slice table;
+	int64_t wants = 0, id;
+
+	sys->host->row_int(key, KEY_IS_SINGLETON, &wants);
+	if (sys->host->row_bytes(key, KEY_SINGLETON, &table)) {
+		if (table.size != strlen(use->entity) ||
+		    memcmp(table.data, use->entity, table.size) != 0)
+			return sys->host->fail(err, STATOR_EXTENSION_FAILED,
+					       "Singleton: expected %s, the "
+					       "table of the key, found %.*s",
+					       use->entity, (int)table.size,
+					       (const char *)table.data);
+		wants = 1;
+	}
+	if (wants && sys->host->row_int(key, KEY_ID, &id))
+		return sys->host->fail(err, STATOR_EXTENSION_FAILED,
+				       "the key has an ID and asks for the "
+				       "singleton: leave out one of them");
+	return (int32_t)wants;
+}
+
+/* The ID of the one record of a table: OK, NONE or an error. */
+static int32_t
+find_singleton(const sys_plugin *sys, const stator_run *run,
+	       const stator_use *use, int64_t wsid, int64_t *id,
+	       stator_error *err)
+{
+	const stator_type *table = use->table;
+	stator_row none = {.type = table};
+	stator_slice at, bytes;
+	int32_t code;
+
+	for (uint32_t i = 0; i < table->unique_count; i++) {
+		if (table->uniques[i].count)
+			continue;
+		stator__unique_key(sys, run, table, i, wsid, &none, 0, &at);
+		code = sys->store->get(run, wsid, at, &bytes, err);
+		if (code == STATOR_OK)
+			memcpy(id, bytes.data, sizeof(*id));
+		return code;
+	}
+	return sys->host->fail(err, STATOR_EXTENSION_FAILED,
+			       "%s is no singleton: it inherits neither "
+			       "sys.CSingleton nor sys.WSingleton",
+			       table->name);
+}
+
+/* The ID that the key means: OK, NONE or an error. */
+static int32_t
+find_id(const sys_plugin *sys, const stator_run *run, const stator_use *use,
+	const stator_row *key, int64_t *id, stator_error *err)
+{
+	int32_t singleton;
+
+	singleton = wants_singleton(sys, use, key, err);
+	if (singleton < 0)
+		return singleton;
+	if (singleton)
+		return find_singleton(sys, run, use,
+				      stator__key_wsid(sys, run, key), id, err);
+	if (sys->host->row_int(key, KEY_ID, id))
+		return STATOR_OK;
+	return sys->host->fail(err, STATOR_EXTENSION_FAILED,
+			       "the key has no ID");
+}
+
 static int32_t
 get(void *self, const stator_run *run, const stator_use *use,
     const stator_row *key, stator_row *value, stator_error *err)
 {
 	const sys_plugin *sys = self;
 	stator_slice bytes;
-	int32_t code;
 	int64_t id;
+	int32_t code = find_id(sys, run, use, key, &id, err);
 
-	if (!sys->host->row_int(key, KEY_ID, &id))
-		return sys->host->fail(err, STATOR_EXTENSION_FAILED,
-				       "the key has no ID");
+	if (code)
+		return code;
 	code = load(sys, run, stator__key_wsid(sys, run, key), id, &bytes, err);
 	if (code)
 		return code;
@@ -56,12 +130,15 @@ get(void *self, const stator_run *run, const stator_use *use,
 	return STATOR_OK;
 }
 
+/* Whether the row holds its values. A singleton is there once, whether it is
+ * active or not. */
 static int
-is_active(const sys_plugin *sys, const stator_row *row)
+holds(const sys_plugin *sys, const stator_row *row, uint32_t unique)
 {
 	int64_t active;
 
-	return !sys->host->row_int(row, SYS_IS_ACTIVE, &active) || active;
+	return row->type->uniques[unique].count == 0 ||
+	       !sys->host->row_int(row, SYS_IS_ACTIVE, &active) || active;
 }
 
 /* "Name, Number", for messages. */
@@ -127,12 +204,12 @@ index_uniques(const sys_plugin *sys, const stator_run *run, int64_t wsid,
 	stator_slice key;
 
 	for (uint32_t i = 0; old && i < type->unique_count && !code; i++)
-		if (is_active(sys, old) &&
+		if (holds(sys, old, i) &&
 		    stator__unique_key(sys, run, type, i, wsid, old, 0, &key) ==
 			    STATOR_OK)
 			code = sys->store->del(run, wsid, key, err);
 	for (uint32_t i = 0; i < type->unique_count && !code; i++)
-		if (is_active(sys, new) &&
+		if (holds(sys, new, i) &&
 		    stator__unique_key(sys, run, type, i, wsid, new, 0, &key) ==
 			    STATOR_OK)
 			code = take_unique(sys, run, type, i, wsid, key, id,
@@ -192,7 +269,7 @@ const stator_storage stator__storage_record = {
 	.scopes = {STATOR_EVERYONE, STATOR_EVERYONE, 0, STATOR_COMMANDS,
 		   STATOR_COMMANDS},
 	.key_fields = key_fields,
-	.key_field_count = 1,
+	.key_field_count = KEY_FIELDS,
 	.get = get,
 	.apply = apply,
 };

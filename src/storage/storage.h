@@ -11,12 +11,14 @@
 #define STATOR_STORAGE_H
 
 #include "stator_plugin.h"
+#include "stator_request.h"
 
 /* What `init` gives: all that these storages know. */
 typedef struct sys_plugin {
 	const stator_host_api *host;
 	const stator_store_api *store;
 	const stator_context_api *context;
+	const stator_request_api *request;
 	const stator_row *configs; /* by SYS_... */
 } sys_plugin;
 
@@ -42,6 +44,8 @@ enum {
 	SYS_LOGGER,
 	SYS_APP_SECRET,
 	SYS_EPHEMERAL,
+	SYS_JOB_CONTEXT,
+	SYS_REQUEST_SUBJECT,
 	SYS_COUNT
 };
 
@@ -51,9 +55,11 @@ extern const stator_storage stator__storage_app_secret;
 extern const stator_storage stator__storage_command_context;
 extern const stator_storage stator__storage_ephemeral;
 extern const stator_storage stator__storage_event;
+extern const stator_storage stator__storage_job_context;
 extern const stator_storage stator__storage_logger;
 extern const stator_storage stator__storage_query_context;
 extern const stator_storage stator__storage_record;
+extern const stator_storage stator__storage_request_subject;
 extern const stator_storage stator__storage_response;
 extern const stator_storage stator__storage_result;
 extern const stator_storage stator__storage_uniq;
@@ -88,6 +94,9 @@ int32_t stator__ephemeral_check(const sys_plugin *sys, stator_error *err);
  */
 ephemeral *stator__ephemeral_open(const sys_plugin *sys, ephemeral *before);
 void stator__ephemeral_close(ephemeral *memory);
+
+/* The fields of sys.JobContext. */
+enum { JOB_WORKSPACE, JOB_UNIX_TIME, JOB_FIELD_COUNT };
 
 /* The first fields of documents and records, and the first of keys. */
 enum { SYS_ID = 0, SYS_PARENT_ID = 1, SYS_CONTAINER = 2, SYS_IS_ACTIVE = 3 };

@@ -116,6 +116,7 @@ init(const stator_host_api *host, const stator_row *configs, void **plugin,
 	sys->host = host;
 	sys->store = host->get_ext("stator.store/1");
 	sys->context = host->get_ext("stator.context/1");
+	sys->request = host->get_ext("stator.request/1");
 	sys->configs = configs;
 	code = stator__ephemeral_check(sys, err);
 	if (code)
@@ -175,6 +176,8 @@ static const stator_storage *const storages[SYS_COUNT] = {
 	[SYS_LOGGER] = &stator__storage_logger,
 	[SYS_APP_SECRET] = &stator__storage_app_secret,
 	[SYS_EPHEMERAL] = &stator__storage_ephemeral,
+	[SYS_JOB_CONTEXT] = &stator__storage_job_context,
+	[SYS_REQUEST_SUBJECT] = &stator__storage_request_subject,
 };
 
 const stator_plugin stator__sys_plugin = {

@@ -73,6 +73,14 @@ init(const stator_engine_env *env, stator_problems *problems)
 }
 
 static int
+fill(stator_state *state, stator_fields *f, stator_error *err)
+{
+	stator_row row = stator__build_done(&f->builder);
+
+	return stator__state_fill(state, f->intent, &row, err);
+}
+
+static int
 run(stator_engine *engine, const stator_ext *ext, stator_state *state,
     stator_error *err)
 {
@@ -83,11 +91,8 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *state,
 
 	state->engine_run = &r;
 	code = b->function(state, b->ctx, err);
-	for (stator_fields *f = r.intents; f && code == STATOR_OK; f = f->next) {
-		stator_row row = stator__build_done(&f->builder);
-
-		code = stator__state_fill(state, f->intent, &row, err);
-	}
+	for (stator_fields *f = r.intents; f && code == STATOR_OK; f = f->next)
+		code = fill(state, f, err);
 	state->engine_run = NULL;
 	if (state->breach) {
 		*err = state->breach_error;
@@ -235,6 +240,19 @@ stator_next(stator_state *state, stator_fields *key, stator_cursor *cursor,
 				  err);
 }
 
+/* The row of the result before this one is complete: it goes on its way. */
+static int
+fill_first(stator_state *state, uint32_t intent, stator_error *err)
+{
+	stator_fields **at = &run_of(state)->intents, *f;
+
+	while ((*at)->intent != intent)
+		at = &(*at)->next;
+	f = *at;
+	*at = f->next;
+	return fill(state, f, err);
+}
+
 static stator_fields *
 intend(stator_state *state, stator_fields *key, const stator_row *base,
        stator_error *err)
@@ -243,8 +261,13 @@ intend(stator_state *state, stator_fields *key, const stator_row *base,
 	builtin_run *r = run_of(state);
 	stator_fields *f;
 	uint32_t intent;
+	int code;
 
-	if (stator__state_intent(state, key->handle, &k, base, &intent, err))
+	while ((code = stator__state_intent(state, key->handle, &k, base,
+					    &intent, err)) == STATOR_NONE)
+		if (fill_first(state, intent, err))
+			return NULL;
+	if (code)
 		return NULL;
 	f = make_fields(state, key->handle,
 			stator__state_value_type(state, key->handle));

@@ -97,6 +97,8 @@ stator__lua_calls_reset(lua_engine *e)
 	lua_run *r = &e->run;
 
 	r->base += r->count > r->intent_count ? r->count : r->intent_count;
+	r->intent_base += r->intent_count;
+	r->intent_first = r->intent_base;
 	r->count = r->intent_count = 0;
 	e->batch_count = e->cursor_count = 0;
 	if (STATOR_LIKELY(r->cap <= KEPT_ITEMS && r->out_cap <= KEPT_OUT &&
@@ -304,8 +306,27 @@ api_next(lua_engine *e, uint32_t handle, uint32_t number)
 	return 1;
 }
 
+/*
+ * The wish of an intent: for new ones their base says it. Where places of wishes
+ * are used again, in queries, all are new.
+ */
+static uint32_t
+wish_of(const lua_engine *e, const lua_intent *it)
+{
+	return it->base < 0 ? (uint32_t)(-it->base) - 1
+			    : (uint32_t)(it - e->run.intents);
+}
+
+/* The row of a result that is handed on next has memory of its own. */
+static stator_arena *
+arena_of(lua_engine *e, const lua_intent *it)
+{
+	return e->state->result == wish_of(e, it) + 1 ? &e->state->row
+						: &e->state->arena;
+}
+
 static void
-add_intent(lua_engine *e, const stator_type *type, double base)
+add_intent(lua_engine *e, const stator_type *type, uint32_t wish, double base)
 {
 	lua_run *r = &e->run;
 	stator_builder b;
@@ -317,9 +338,57 @@ add_intent(lua_engine *e, const stator_type *type, double base)
 					  sizeof(*r->intents));
 		r->intent_cap = (uint32_t)cap;
 	}
-	stator__build(&b, &e->state->arena, type);
+	if (base < 0)
+		base = -(double)wish - 1;
+	r->intents[r->intent_count] = (lua_intent){.base = base};
+	stator__build(&b, arena_of(e, &r->intents[r->intent_count]), type);
 	r->intents[r->intent_count++] =
 		(lua_intent){b.data, b.size, b.cap, type, base, 0};
+}
+
+static int fill_one(lua_engine *e, uint32_t intent, stator_error *err);
+
+/* The last intent of a wish. */
+static uint32_t
+intent_of(const lua_engine *e, uint32_t wish)
+{
+	uint32_t i = e->run.intent_count;
+
+	while (i > 0 && wish_of(e, &e->run.intents[--i]) != wish)
+		;
+	return i;
+}
+
+/*
+ * The row of the result before the one that is made now is complete, and goes
+ * its way. Its number is not used again; where other intents stand behind it,
+ * an empty row is left in its place.
+ */
+static int
+send_result(lua_engine *e, uint32_t wish, stator_error *err)
+{
+	lua_run *r = &e->run;
+	uint32_t i = intent_of(e, wish);
+	lua_intent *it = &r->intents[i];
+	const stator_type *type = it->type;
+	stator_builder b;
+	int code = fill_one(e, i, err);
+
+	if (code) {
+		/* Whoever catches this is told again at the end. */
+		it->type = type;
+		return code;
+	}
+	if (r->intent_count == 1) {
+		r->intent_count = 0;
+		r->intent_base++;
+		return STATOR_OK;
+	}
+	stator__build(&b, &e->state->arena, type);
+	it->data = b.data;
+	it->size = b.size;
+	it->cap = b.cap;
+	return STATOR_OK;
 }
 
 static int32_t
@@ -329,6 +398,7 @@ api_intent(lua_engine *e, uint32_t handle, uint32_t size, double base)
 	const stator_row *old = NULL;
 	stator_error err;
 	uint32_t index;
+	int code;
 
 	if (no_run(e))
 		return -1;
@@ -344,12 +414,20 @@ api_intent(lua_engine *e, uint32_t handle, uint32_t size, double base)
 			return failed(e, &err);
 		}
 	}
-	if (stator__state_intent(e->state, handle_at(e, handle), &key, old,
-				 &index, &err))
+	code = stator__state_intent(e->state, handle_at(e, handle), &key, old,
+				    &index, &err);
+	if (code == STATOR_NONE) {
+		code = send_result(e, index, &err);
+		if (code == STATOR_OK)
+			code = stator__state_intent(e->state,
+						    handle_at(e, handle), &key,
+						    old, &index, &err);
+	}
+	if (code)
 		return failed(e, &err);
 	add_intent(e, stator__state_value_type(e->state, handle_at(e, handle)),
-		   base);
-	return (int32_t)index;
+		   index, base);
+	return (int32_t)e->run.intent_count - 1;
 }
 
 /* The intent's row without gaps. */
@@ -361,7 +439,7 @@ close_gaps(lua_engine *e, lua_intent *it)
 
 	if (it->gaps == 0)
 		return;
-	stator__build(&b, &e->state->arena, it->type);
+	stator__build(&b, arena_of(e, it), it->type);
 	for (uint32_t i = 0; i < it->type->field_count; i++)
 		stator__build_copy(&b, i, &row);
 	it->data = b.data;
@@ -390,7 +468,7 @@ text_place(lua_engine *e, lua_intent *it, const stator_field *f, uint32_t size)
 		uint8_t *data;
 
 		close_gaps(e, it);
-		data = stator__arena_alloc(&e->state->arena, cap);
+		data = stator__arena_alloc(arena_of(e, it), cap);
 		memcpy(data, it->data, it->size);
 		it->data = data;
 		it->cap = (uint32_t)cap;
@@ -433,7 +511,7 @@ fill_one(lua_engine *e, uint32_t intent, stator_error *err)
 	close_gaps(e, it);
 	row = (stator_row){it->data, it->size, 0, it->type};
 	it->type = NULL;
-	return stator__state_fill(e->state, intent, &row, err);
+	return stator__state_fill(e->state, wish_of(e, it), &row, err);
 }
 
 static int32_t
@@ -471,7 +549,7 @@ api_find(lua_engine *e, uint32_t handle, uint32_t size)
 	if (code < 0)
 		return failed(e, &err);
 	/* Intents are numbered from 0: 0 must not mean "none". */
-	return code == STATOR_NONE ? 0 : (int32_t)index + 1;
+	return code == STATOR_NONE ? 0 : (int32_t)intent_of(e, index) + 1;
 }
 
 static double

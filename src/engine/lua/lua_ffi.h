@@ -17,7 +17,7 @@ typedef struct lua_intent {
 	uint32_t size;
 	uint32_t cap;
 	const stator_type *type; /* NULL: it is done */
-	double base; /* the slot of the row that it changes, or -1 */
+	double base; /* the slot of the row that it changes; new: below 0 */
 	uint32_t gaps; /* bytes of texts that were replaced */
 } lua_intent;
 
@@ -28,10 +28,12 @@ typedef struct lua_intent {
  */
 typedef struct lua_run {
 	double base;
+	double intent_base; /* moves also when a row of a result is gone */
+	double intent_first; /* of the run */
 	uint32_t count;
 	uint32_t cap;
 	stator_row *slots;
-	lua_intent *intents; /* numbered likewise, from `base` on */
+	lua_intent *intents; /* numbered likewise, from `intent_base` on */
 	uint32_t intent_count;
 	uint32_t intent_cap;
 	uint8_t *out;	  /* where Lua writes a row */
