@@ -269,7 +269,8 @@ local function child(block, size, index, stype)
   if from > to or to > size or to - from < 8 then return nil end
   if stype == nil then stype = api.type(engine, cast(u32p, block + from)[0]) end
   if stype == nil then return nil end
-  return info_of(stype).row(add_slot(block + from, to - from, stype))
+  local row = info_of(stype).row(add_slot(block + from, to - from, stype))
+  return row
 end
 
 -- Nested rows: rows:len(), rows[1], for i, row in rows:each().
@@ -286,15 +287,16 @@ local function list_metatable(field, read_block)
     return block == nil and 0 or cast(u32p, block)[0]
   end
 
+  -- The row behind number `i`: the list and the number are all that the loop needs.
+  local function step(self, i)
+    local block, size = block_of(self)
+    if block == nil then return nil end
+    local row = child(block, size, i, stype)
+    if row then return i + 1, row end
+  end
+
   function methods.each(self)
-    local i = -1
-    return function()
-      local block, size = block_of(self)
-      i = i + 1
-      if block == nil then return nil end
-      local row = child(block, size, i, stype)
-      if row then return i + 1, row end
-    end
+    return step, self, 0
   end
 
   return {
@@ -303,10 +305,14 @@ local function list_metatable(field, read_block)
       if type(key) == "number" then
         local block, size = block_of(self)
         if block == nil then return nil end
-        return child(block, size, key - 1, stype)
+        local row = child(block, size, key - 1, stype)
+        return row
       end
-      return methods[key] or M.raise(("nested rows have len, each and numbers; not %s")
-        :format(tostring(key)))
+      local method = methods[key]
+      if not method then
+        M.raise(("nested rows have len, each and numbers; not %s"):format(tostring(key)))
+      end
+      return method
     end,
     __newindex = function() M.raise(field.name .. ": rows that were read cannot be changed") end,
     __tostring = function(self) return ("%s (%d rows)"):format(field.name, methods.len(self)) end,
@@ -314,16 +320,20 @@ local function list_metatable(field, read_block)
 end
 
 local function nested_reader(field)
-  local read_block = block_reader(field)
+  local read_block, stype = block_reader(field), field.rows
   if field.kind == ROW then
     return function(slot)
       local block, size = read_block(slot)
       if block == nil then return nil end
-      return child(block, size, 0, field.rows)
+      local row = child(block, size, 0, stype)
+      return row
     end
   end
   local mt = list_metatable(field, read_block)
-  return function(_, number) return setmetatable({ [P_ROW] = number }, mt) end
+  return function(_, number)
+    local list = setmetatable({ [P_ROW] = number }, mt)
+    return list
+  end
 end
 
 local function texts_reader(field)
