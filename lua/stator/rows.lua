@@ -13,11 +13,12 @@ local bit = require "bit"
 local generate = require "stator.generate"
 local private = require "stator.private"
 
-local P_ROW, P_INTENT = private .. "ROW", private .. "INTENT"
+local P_ROW, P_INTENT, P_AT = private .. "ROW", private .. "INTENT", private .. "AT"
 
 local cast, ffi_string = ffi.cast, ffi.string
 local band, floor = bit.band, math.floor
-local type, tonumber, tostring, rawget, next = type, tonumber, tostring, rawget, next
+local type, tonumber, tostring, next = type, tonumber, tostring, next
+local rawget, rawset = rawget, rawset
 
 local u32p = ffi.typeof "const uint32_t *"
 local int64 = ffi.typeof "int64_t"
@@ -287,16 +288,27 @@ local function list_metatable(field, read_block)
     return block == nil and 0 or cast(u32p, block)[0]
   end
 
-  -- The row behind number `i`: the list and the number are all that the loop needs.
-  local function step(self, i)
-    local block, size = block_of(self)
-    if block == nil then return nil end
-    local row = child(block, size, i, stype)
-    if row then return i + 1, row end
-  end
+  -- Called like a function; to make one for each loop is not compiled.
+  local each_mt = {
+    __metatable = false,
+    __call = function(self)
+      local block, size = block_of(self)
+      local i = rawget(self, P_AT) + 1
+      rawset(self, P_AT, i)
+      if block == nil then return nil end
+      local row = child(block, size, i - 1, stype)
+      if row then return i, row end
+    end,
+    __index = function(_, key)
+      M.raise("an iterator over nested rows has no " .. tostring(key))
+    end,
+    __newindex = function() M.raise(field.name .. ": rows that were read cannot be changed") end,
+    __tostring = function() return field.name .. " (rows)" end,
+  }
 
   function methods.each(self)
-    return step, self, 0
+    local iterator = setmetatable({ [P_ROW] = rawget(self, P_ROW), [P_AT] = 0 }, each_mt)
+    return iterator
   end
 
   return {
