@@ -80,7 +80,9 @@ stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r)
 
 	if (code == STATOR_OK) {
 		stator__state_begin(&w->state, ext, r->wsid);
-		code = read_argument(w, ext, r, &err);
+		code = stator__kind_check_query(w, ext, r->wsid, &err);
+		if (code == STATOR_OK)
+			code = read_argument(w, ext, r, &err);
 		if (code == STATOR_OK)
 			code = execute(w, ext, rows, &err);
 	}
