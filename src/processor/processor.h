@@ -23,6 +23,7 @@ typedef struct stator_request {
 	const stator_json *id; /* NULL: none; replied as null */
 	int64_t wsid;
 	bool is_query;
+	const char *app;  /* "owner/name", or NULL */
 	const char *name; /* QName of command or query */
 	const stator_json *args, *unlogged, *cuds;
 	stator_on_reply on_reply;
