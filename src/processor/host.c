@@ -590,17 +590,16 @@ submit(stator_host *h, stator_request *r)
 
 	if (!stator__gauge_add(&h->gauge, r->is_query, h->waits)) {
 		stator__fail(&err, STATOR_BUSY,
-			     "as many queries of %s as there can be are under "
-			     "way; ask again later",
-			     h->app->name);
+			     "as many queries as there can be are under way; "
+			     "ask again later");
 		refuse(r, &err);
 	} else if (!stator__processor_submit(h->processors[p->index], r,
 					     h->waits)) {
 		stator__gauge_done(&h->gauge, r->is_query);
 		stator__fail(&err, STATOR_BUSY,
-			     "%u requests wait at partition %u of %s, and no "
-			     "more can; ask again later",
-			     h->queue, p->index, h->app->name);
+			     "%u requests wait at partition %u, and no more "
+			     "can; ask again later",
+			     h->queue, p->index);
 		refuse(r, &err);
 	}
 }
