@@ -1045,11 +1045,37 @@ function DEFINE.storage(c, sym)
   c.def.storages[#c.def.storages + 1] = entry
 end
 
+-- What is declared in these workspaces is in workspaces of the kind, too.
+local function workspaces_within(c, sym)
+  local names, common = { sym.name }, c.by_name.sys and c.by_name.sys.symbols.Workspace
+  for _, other in ipairs(c.symbols) do
+    if other.kind == "workspace" and other ~= sym
+      and (other == common or inherits_from(sym, other)) then
+      names[#names + 1] = other.name
+    end
+  end
+  return names
+end
+
+-- Whether an image has more than one workspace that is not abstract: only then kinds matter.
+local function has_kinds(c)
+  local first
+  for _, sym in ipairs(c.symbols) do
+    local workspace = sym.place.pkg.path ~= "sys" and sym.place.workspace
+    if workspace and not workspace.node.abstract and sym.kind ~= "workspace" then
+      first = first or workspace
+      if workspace ~= first then return true end
+    end
+  end
+  return false
+end
+
 function DEFINE.workspace(c, sym)
   local entry = new_entry(sym)
   entry.abstract, entry.inherits = sym.node.abstract or false, {}
   for i, base in ipairs(sym.bases) do entry.inherits[i] = base.name end
   entry.descriptor = sym.descriptor and sym.descriptor.name
+  entry.has = workspaces_within(c, sym)
   c.def.workspaces[#c.def.workspaces + 1] = entry
 end
 
@@ -1110,6 +1136,7 @@ function M.compile(sources, opts)
     workspaces = {} } }
   for _, source in ipairs(sources) do load_file(c, source) end
   run_passes(c)
+  c.def.kinds_matter = has_kinds(c)
   c.def.application = define_application(c) or (opts and opts.app and { name = opts.app }) or nil
   for i, pkg in ipairs(c.packages) do c.def.packages[i] = { path = pkg.path, name = pkg.name } end
   if #c.errors == 0 then return c.def end

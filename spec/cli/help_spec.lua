@@ -162,8 +162,6 @@ describe("a wrong command line", function()
   refuses("run with --data without its value", "run image --data", "run: --data needs a value")
   refuses("run with an unknown option", "run image --data d --quick",
     "run: no option --quick; see `stator run --help`")
-  refuses("run with an argument too many", "run image other --data d",
-    'run: unexpected "other"; see `stator run --help`')
   refuses("run with --partitions without its value", "run image --data d --partitions",
     "run: --partitions needs a value")
   for value, sentence in pairs {

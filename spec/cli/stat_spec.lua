@@ -83,6 +83,7 @@ describe("stator stat", function()
       exec 3> fifo; echo '{"id":1,"wsid":1,"command":"shop.Hit","args":{"N":1}}' >&3
       while [ $(wc -l < out) -lt 1 ]; do sleep 0.01; done
       kill -9 $pid; wait $pid]]):format(folder, stator.command, image, data))
+    assert.matches('"status":200', stator.read(folder .. "/out"))
     local behind = partitions()[1]
     assert.same({ before.checkpoint.commit, 1, 3 },
       { behind.checkpoint.commit, behind.log.segments, behind.events.count })

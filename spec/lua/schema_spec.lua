@@ -365,6 +365,25 @@ describe("stator.schema", function()
       assert.same({ "a.vsql", 2, 19 }, { b.file, b.line, b.col })
     end)
 
+    it("have what they inherit over all steps, and sys.Workspace", function()
+      local def = compile [[ABSTRACT WORKSPACE A (); WORKSPACE B INHERITS A ();
+        WORKSPACE C INHERITS B, sys.UserProfileWS (DESCRIPTOR D (); WORKSPACE E ());]]
+      local has = find(def.workspaces, "restaurant.C").has
+      table.sort(has)
+      assert.same({ "restaurant.A", "restaurant.B", "restaurant.C", "sys.ProfileWS",
+        "sys.UserProfileWS", "sys.Workspace" }, has)
+    end)
+
+    it("are kinds that matter when things are declared in two that are not ABSTRACT", function()
+      local function matter(text) return compile(text).kinds_matter end
+      assert.is_false(matter "ABSTRACT WORKSPACE A (TYPE T ()); WORKSPACE B (TYPE U ());")
+      assert.is_false(matter "WORKSPACE A (TYPE T ()); WORKSPACE B ();")
+      assert.is_true(matter "WORKSPACE A (TYPE T ()); WORKSPACE B (TYPE U ());")
+      assert.is_true(matter "WORKSPACE A (TYPE T (); WORKSPACE B (DESCRIPTOR ()));")
+      assert.is_true(matter
+        "WORKSPACE A (TYPE T ()); ALTER WORKSPACE sys.AppWorkspaceWS (TYPE U ());")
+    end)
+
     it("have a descriptor that is a singleton", function()
       local def = compile(workspace "DESCRIPTOR Info (Name varchar)")
       local info = find(def.types, "restaurant.Info")

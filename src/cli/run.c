@@ -158,7 +158,9 @@ read_requests(stator_host *host, ring *r)
 
 /* What the command was asked to do. */
 typedef struct run_args {
-	const char *image, *data, *partitions, *preemption, *clock;
+	watched images[CLI_MOST]; /* of several applications */
+	size_t image_count;
+	const char *data, *partitions, *preemption, *clock;
 	const char *log, *log_level, *queue;
 	const char *plugins[CLI_MOST];
 	size_t plugin_count;
@@ -172,7 +174,7 @@ typedef struct watcher {
 
 /* Deploys the image anew; a version with errors changes nothing. */
 static void
-on_change(void *ctx)
+on_change(void *ctx, const char *image)
 {
 	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
 	const watcher *w = ctx;
@@ -181,21 +183,21 @@ on_change(void *ctx)
 
 	opts.on_problem = cli_problem;
 	opts.ctx = stderr;
-	code = stator_host_deploy(w->host, w->args->image, w->args->data, &opts,
-				  &err);
+	opts.expect = STATOR_DEPLOY_VERSION;
+	code = stator_host_deploy(w->host, image, w->args->data, &opts, &err);
 	if (code == STATOR_OK)
-		cli_say("run: %s is deployed anew", w->args->image);
+		cli_say("run: %s is deployed anew", image);
 	else if (code == STATOR_IMAGE)
 		cli_fail(EXIT_WRONG, "run: %s has errors; the version before "
 				     "goes on",
-			 w->args->image);
+			 image);
 	else
 		cli_fail(EXIT_WRONG, "run: %s; the version before goes on",
 			 err.msg);
 }
 
 static int
-serve(stator_host *host, const run_args *args, uint64_t seen)
+serve(stator_host *host, const run_args *args)
 {
 	ring *r = calloc(1, sizeof(*r));
 	watcher watching = {host, args};
@@ -208,7 +210,8 @@ serve(stator_host *host, const run_args *args, uint64_t seen)
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	pthread_create(&writer, NULL, write_replies, r);
-	w = watch_start(args->image, args->watch, seen, on_change, &watching);
+	w = watch_start(args->images, args->image_count, args->watch, on_change,
+			&watching);
 	read_requests(host, r);
 	watch_stop(w);
 	stator_host_drain(host);
@@ -226,30 +229,51 @@ serve(stator_host *host, const run_args *args, uint64_t seen)
 }
 
 static int
-start(const run_args *args, uint32_t partitions, stator_host_opts *host_opts)
+deploy(stator_host *host, const run_args *args, const char *image,
+       uint32_t partitions)
 {
 	stator_deploy_opts opts = STATOR_DEPLOY_OPTS_INIT;
-	uint64_t seen = args->watch ? watch_look(args->image) : 0;
-	stator_host *host;
 	stator_error err;
 	int code;
+
+	opts.partitions = partitions;
+	opts.on_problem = cli_problem;
+	opts.ctx = stderr;
+	/* Two images of one application would be two versions of it. */
+	opts.expect = STATOR_DEPLOY_NEW;
+	code = stator_host_deploy(host, image, args->data, &opts, &err);
+	if (code == STATOR_OK)
+		return EXIT_FINE;
+	if (code == STATOR_IMAGE)
+		return cli_fail(EXIT_WRONG, "run: %s is not deployed", image);
+	if (code == STATOR_EXISTS)
+		return cli_fail(EXIT_WRONG, "run: %s: %s; each image is one of "
+					    "another application",
+				image, err.msg);
+	return cli_fail(EXIT_WRONG, "run: %s", err.msg);
+}
+
+static int
+start(run_args *args, uint32_t partitions, stator_host_opts *host_opts)
+{
+	stator_host *host;
+	stator_error err;
+	int code = EXIT_FINE;
 
 	watch_hold_signal();
 	host_opts->plugin_files = args->plugins;
 	host_opts->plugin_file_count = args->plugin_count;
-	opts.partitions = partitions;
-	opts.on_problem = cli_problem;
-	opts.ctx = stderr;
 	if (stator_host_open(&host, host_opts, &err))
 		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
-	code = stator_host_deploy(host, args->image, args->data, &opts, &err);
-	if (code == STATOR_OK)
-		code = serve(host, args, seen);
-	else if (code == STATOR_IMAGE)
-		code = cli_fail(EXIT_WRONG, "run: %s is not deployed",
-				args->image);
-	else
-		code = cli_fail(EXIT_WRONG, "run: %s", err.msg);
+	for (size_t i = 0; i < args->image_count && code == EXIT_FINE; i++) {
+		watched *image = &args->images[i];
+
+		if (args->watch)
+			image->seen = watch_look(image->folder);
+		code = deploy(host, args, image->folder, partitions);
+	}
+	if (code == EXIT_FINE)
+		code = serve(host, args);
 	stator_host_close(host);
 	return code;
 }
@@ -328,7 +352,8 @@ use_clock(const char *text, _Atomic int64_t *clock, stator_host_opts *opts)
 static int
 run(int argc, char **argv)
 {
-	run_args args = {NULL};
+	run_args args = {.image_count = 0};
+	const char *images[CLI_MOST];
 	_Atomic int64_t clock = 0;
 	const cli_option options[] = {
 		{"--data", &args.data, NULL, NULL},
@@ -341,8 +366,8 @@ run(int argc, char **argv)
 		{"--busy", NULL, NULL, &args.busy},
 		{"--clock", &args.clock, NULL, NULL},
 		{"--watch", NULL, NULL, &args.watch}};
-	int count = cli_parse(&cli_run, argc, argv, options, 10, &args.image,
-			      1);
+	int count = cli_parse(&cli_run, argc, argv, options, 10, images,
+			      CLI_MOST);
 	stator_host_opts opts = STATOR_HOST_OPTS_INIT;
 	int64_t partitions = 0;
 
@@ -350,6 +375,8 @@ run(int argc, char **argv)
 		return EXIT_USAGE;
 	if (count == 0 || args.data == NULL)
 		return cli_fail(EXIT_USAGE, "run: needs IMAGE and --data DIR");
+	for (int i = 0; i < count; i++)
+		args.images[args.image_count++].folder = images[i];
 	if (args.partitions && !cli_number("run: --partitions", args.partitions, 1,
 					   65535, &partitions))
 		return EXIT_USAGE;
@@ -363,8 +390,8 @@ run(int argc, char **argv)
 const cli_command cli_run = {
 	.name = "run",
 	.summary = "serve requests from stdin, one JSON object a line",
-	.help = "stator run IMAGE --data DIR [--partitions N] [--plugin FILE.so]"
-		"... [--watch]\n"
+	.help = "stator run IMAGE... --data DIR [--partitions N] "
+		"[--plugin FILE.so]... [--watch]\n"
 		"           [--preemption auto|fuel] [--log text|json] "
 		"[--log-level LEVEL]\n"
 		"           [--queue N] [--busy] [--clock TIME] "
@@ -390,6 +417,14 @@ const cli_command cli_run = {
 		"  {\"id\":4,\"status\":400,\"error\":{\"code\":\"VALIDATION\","
 		"\"message\":\"...\"}}\n"
 		"\n"
+		"Images of several applications are served side by side, each "
+		"with partitions and\n"
+		"data of its own, in a folder below DIR. Requests say which "
+		"one they are for:\n"
+		"\n"
+		"  {\"id\":5,\"app\":\"local/restaurant\",\"wsid\":1,"
+		"\"query\":\"restaurant.Sales\"}\n"
+		"\n"
 		"--data        folder for the data; made when it is missing\n"
 		"--partitions  how many, for new data; else as the descriptor "
 		"says\n"
@@ -412,7 +447,7 @@ const cli_command cli_run = {
 		"--busy        answer 503 BUSY where a queue is full; else no "
 		"more input is read\n"
 		"              until there is room\n"
-		"--watch       deploy the image anew when its files change, "
+		"--watch       deploy an image anew when its files change, "
 		"while requests are\n"
 		"              served; a version with errors, or one that does "
 		"not fit the data,\n"
@@ -428,7 +463,7 @@ const cli_command cli_run = {
 		"  {\"id\":1,\"status\":200,\"clock\":\"2026-01-01T01:00:00Z\","
 		"\"runs\":4,\"failures\":0}\n"
 		"\n"
-		"SIGHUP has the image deployed anew, too.\n"
+		"SIGHUP has the images deployed anew, too.\n"
 		"\n"
 		"At the end of the input the asynchronous projectors catch up. "
 		"Log lines go to\n"

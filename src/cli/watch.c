@@ -14,11 +14,17 @@
 
 #include "cli/watch.h"
 
+/* What is known of an image, and what was seen of it last. */
+typedef struct image {
+	const char *folder;
+	uint64_t known, last;
+} image;
+
 struct watch {
-	char *folder;
+	image *images;
+	size_t count;
 	bool look;
-	uint64_t seen;
-	void (*on_change)(void *ctx);
+	void (*on_change)(void *ctx, const char *folder);
 	void *ctx;
 	pthread_t thread;
 	bool stopping; /* atomic */
@@ -87,37 +93,50 @@ wait_for_signal(const watch *w)
 	return sigwaitinfo(&set, NULL) == SIGHUP;
 }
 
+static void
+look_at(const watch *w, image *i, bool asked)
+{
+	uint64_t now = w->look ? watch_look(i->folder) : i->known;
+
+	if (asked || (now != i->known && now == i->last)) {
+		i->known = now;
+		w->on_change(w->ctx, i->folder);
+	}
+	i->last = now;
+}
+
 static void *
 watch_main(void *ctx)
 {
 	watch *w = ctx;
-	uint64_t known = w->seen, last = known;
 
 	for (;;) {
 		bool asked = wait_for_signal(w);
-		uint64_t now = w->look ? watch_look(w->folder) : known;
 
-		if (__atomic_load_n(&w->stopping, __ATOMIC_ACQUIRE))
-			return NULL;
-		if (asked || (now != known && now == last)) {
-			known = now;
-			w->on_change(w->ctx);
+		for (size_t i = 0; i < w->count; i++) {
+			if (__atomic_load_n(&w->stopping, __ATOMIC_ACQUIRE))
+				return NULL;
+			look_at(w, &w->images[i], asked);
 		}
-		last = now;
 	}
 }
 
 watch *
-watch_start(const char *folder, bool look, uint64_t seen,
-	    void (*on_change)(void *ctx), void *ctx)
+watch_start(const watched *images, size_t count, bool look,
+	    void (*on_change)(void *ctx, const char *folder), void *ctx)
 {
 	watch *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		abort();
-	w->folder = strdup(folder);
+	w->images = calloc(count, sizeof(*w->images));
+	if (w->images == NULL)
+		abort();
+	for (size_t i = 0; i < count; i++)
+		w->images[i] = (image){images[i].folder, images[i].seen,
+				       images[i].seen};
+	w->count = count;
 	w->look = look;
-	w->seen = seen;
 	w->on_change = on_change;
 	w->ctx = ctx;
 	pthread_create(&w->thread, NULL, watch_main, w);
@@ -130,6 +149,6 @@ watch_stop(watch *w)
 	__atomic_store_n(&w->stopping, true, __ATOMIC_RELEASE);
 	pthread_kill(w->thread, SIGHUP);
 	pthread_join(w->thread, NULL);
-	free(w->folder);
+	free(w->images);
 	free(w);
 }

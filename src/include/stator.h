@@ -160,15 +160,24 @@ STATOR_API void stator_host_close(stator_host *host);
 typedef void (*stator_on_problem)(void *ctx, const char *file, int line,
 				  int col, const char *message);
 
+/* What an image is expected to be; EXISTS or NOT_FOUND when it is not. */
+enum {
+	STATOR_DEPLOY_ANY = 0,
+	STATOR_DEPLOY_NEW = 1,	  /* of an application that is not there yet */
+	STATOR_DEPLOY_VERSION = 2 /* a version of one that is */
+};
+
 typedef struct stator_deploy_opts {
 	uint32_t abi;
 	uint32_t size;
 	uint32_t partitions; /* 0: as the data has, or the descriptor says */
 	stator_on_problem on_problem;
 	void *ctx; /* for on_problem */
+	int32_t expect; /* one of STATOR_DEPLOY_... */
+	int32_t reserved;
 } stator_deploy_opts;
 #define STATOR_DEPLOY_OPTS_INIT \
-	{STATOR_ABI, sizeof(stator_deploy_opts), 0, 0, 0}
+	{STATOR_ABI, sizeof(stator_deploy_opts), 0, 0, 0, 0, 0}
 
 /*
  * Loads an image and opens its data, which is made when it is missing.
@@ -178,7 +187,9 @@ typedef struct stator_deploy_opts {
  * A second call, for an image of the same application, puts a new version in
  * the place of the one that runs, while requests are served: runs that began
  * on the old version end on it; when this returns, all later ones are of the
- * new. A version with errors changes nothing. [any-thread]
+ * new. A version with errors changes nothing. An image of another application
+ * is deployed beside it: it has its own partitions, and may have its own data
+ * folder; requests name theirs then, {"app":"owner/name", ...}. [any-thread]
  */
 STATOR_API int stator_host_deploy(stator_host *host, const char *image,
 				  const char *data,
@@ -324,9 +335,11 @@ typedef struct stator_upkeep_opts {
 	size_t plugin_file_count;
 	/* Where `stator_verify` makes its folder; NULL: in the data's. */
 	const char *scratch;
+	/* Of `stator_host_backup`: the application; NULL: the only one. */
+	const char *app;
 } stator_upkeep_opts;
 #define STATOR_UPKEEP_OPTS_INIT \
-	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0}
+	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* What partitions hold, counted: one line each, or several for a person. `opts`
  * may be NULL in all of these. [any-thread] */
@@ -344,7 +357,7 @@ STATOR_API int stator_stat(const char *image, const char *data,
 STATOR_API int stator_backup(const char *image, const char *data,
 			     const char *to, const stator_upkeep_opts *opts,
 			     stator_error *err);
-/* The same of the application that a host runs, which goes on, and is not to be
+/* The same of an application that a host runs, which goes on, and is not to be
  * closed meanwhile. [any-thread] */
 STATOR_API int stator_host_backup(stator_host *host, const char *to,
 				  const stator_upkeep_opts *opts,

@@ -196,6 +196,19 @@ is_full(const stator_async *a, uint32_t runs, int64_t since)
 	       stator__monotonic_ns() - since > a->opts->bundle_ms * MS;
 }
 
+static int
+run_one(stator_async *a, const async_projector *p, const stator_row *event,
+	stator_error *err)
+{
+	int code = stator__kind_wants(a->worker, p->ext, event, err);
+
+	if (code == STATOR_NONE)
+		return STATOR_OK;
+	return code ? code
+		    : stator__projector_run(a->worker, p->ext, event,
+					    a->bundle, &a->settlements, err);
+}
+
 /* Runs the projector on what is new, up to one bundle. `offset` becomes that
  * of the last event that it has done. */
 static int
@@ -217,9 +230,7 @@ run_bundle(stator_async *a, async_projector *p, int64_t last, int64_t *offset,
 		stator__map_mark(a->bundle);
 		if (code == STATOR_OK &&
 		    stator__projector_wants(p->ext, def, &event)) {
-			code = stator__projector_run(a->worker, p->ext, &event,
-						     a->bundle, &a->settlements,
-						     err);
+			code = run_one(a, p, &event, err);
 			runs++;
 		}
 		stator__arena_reset(arena_of(a));

@@ -19,6 +19,7 @@ typedef struct command {
 	stator_state *state;
 	stator_changes *changes;
 	int64_t plog_offset, wlog_offset;
+	stator_ws_kind kind; /* of the workspace */
 	stator_row event;
 	bool logged; /* sys.Logger has been applied */
 } command;
@@ -66,17 +67,8 @@ read_arguments(command *cmd, stator_error *err)
 /* Record IDs count from here in each workspace. */
 enum { FIRST_RECORD_ID = 200001 };
 
-static stator_slice
-sequence_key(const command *cmd)
-{
-	uint8_t *p = stator__arena_alloc(arena_of(cmd), 9);
-
-	p[0] = STATOR_SPACE_SEQUENCE;
-	stator__be64_put(p + 1, (uint64_t)cmd->r->wsid);
-	return stator__slice(p, 9);
-}
-
-/* The numbers that come next: of events, and of records of the workspace. */
+/* The numbers that come next: of events, and of records of the workspace; and
+ * its kind. */
 static int
 read_sequences(command *cmd, stator_error *err)
 {
@@ -88,12 +80,15 @@ read_sequences(command *cmd, stator_error *err)
 	cmd->plog_offset = cmd->c->plog_next;
 	cmd->wlog_offset = 1;
 	cmd->changes->next_id = FIRST_RECORD_ID;
-	code = stator__view_get(view, arena, sequence_key(cmd), &bytes, err);
-	if (code == STATOR_OK && bytes.size == 16) {
+	code = stator__view_get(view, arena,
+				stator__sequence_key(arena, cmd->r->wsid),
+				&bytes, err);
+	if (code == STATOR_OK && bytes.size >= STATOR_SEQUENCES) {
 		const uint8_t *p = bytes.data;
 
 		cmd->wlog_offset = (int64_t)stator__be64(p);
 		cmd->changes->next_id = (int64_t)stator__be64(p + 8);
+		stator__kind_read(bytes, &cmd->kind);
 	}
 	return code < 0 ? code : STATOR_OK;
 }
@@ -102,13 +97,14 @@ static void
 write_sequences(command *cmd)
 {
 	stator_map *map = cmd->c->map;
-	uint8_t bytes[16];
+	uint8_t bytes[STATOR_SEQUENCES_MOST];
+	size_t size = stator__kind_write(&cmd->kind, bytes);
 
 	stator__be64_put(bytes, (uint64_t)cmd->wlog_offset + 1);
 	stator__be64_put(bytes + 8, (uint64_t)cmd->changes->next_id);
-	stator__map_write(map, sequence_key(cmd),
-			  stator__slice(bytes, sizeof(bytes)),
-			  STATOR_CHANGE_PUT);
+	stator__map_write(map,
+			  stator__sequence_key(arena_of(cmd), cmd->r->wsid),
+			  stator__slice(bytes, size), STATOR_CHANGE_PUT);
 }
 
 static int
@@ -244,10 +240,12 @@ static int
 run_sync_projectors(command *cmd, stator_error *err)
 {
 	const stator_def *def = def_of(cmd);
+	uint32_t kind = stator__kind_given(def, cmd->kind.descriptor);
 	int code = STATOR_OK;
 
 	for (size_t i = 0; i < def->sync_count && !code; i++)
-		if (stator__projector_wants(def->sync[i], def, &cmd->event))
+		if (def->sync[i]->kinds[kind] &&
+		    stator__projector_wants(def->sync[i], def, &cmd->event))
 			code = stator__projector_run(
 				cmd->c->projector, def->sync[i], &cmd->event,
 				cmd->c->map, &cmd->c->settlements, err);
@@ -292,6 +290,17 @@ reply(command *cmd)
 	stator__reply_end(&out);
 }
 
+/* Whether the command may run in a workspace of that kind. */
+static int
+check_kind(const command *cmd, stator_error *err)
+{
+	const stator_def *def = def_of(cmd);
+
+	return stator__kind_check(def, cmd->ext, cmd->r->wsid,
+				  stator__kind_given(def, cmd->kind.descriptor),
+				  err);
+}
+
 static int
 execute(command *cmd, stator_error *err)
 {
@@ -303,6 +312,8 @@ execute(command *cmd, stator_error *err)
 	stator__state_begin(cmd->state, cmd->ext, cmd->r->wsid);
 	cmd->state->io.run.now_ms = stator__worker_now(cmd->c->worker);
 	code = read_sequences(cmd, err);
+	if (code == STATOR_OK && cmd->kind.descriptor)
+		code = check_kind(cmd, err);
 	if (code == STATOR_OK)
 		code = stator__sender_read(cmd->c->worker, cmd->r, err);
 	if (code == STATOR_OK)
@@ -313,6 +324,9 @@ execute(command *cmd, stator_error *err)
 		code = apply_intents(cmd, err);
 	if (code == STATOR_OK)
 		code = stator__changes_settle(cmd->changes, err);
+	if (code == STATOR_OK)
+		code = stator__kind_settle(cmd->changes, cmd->plog_offset,
+					   &cmd->kind, err);
 	if (code == STATOR_OK)
 		code = build_event(cmd, err);
 	if (code)

@@ -71,11 +71,16 @@ build_event(stator_worker *w, int64_t wsid, int64_t offset,
 }
 
 static bool
-has_reader(const stator_def *def, const stator_row *event)
+has_reader(stator_worker *w, const stator_row *event)
 {
+	const stator_def *def = w->version->def;
+	stator_error err;
+
 	for (size_t i = 0; i < def->ext_count; i++)
 		if (def->exts[i].kind == STATOR_PROJECTOR &&
-		    stator__projector_wants(&def->exts[i], def, event))
+		    stator__projector_wants(&def->exts[i], def, event) &&
+		    stator__kind_wants(w, &def->exts[i], event, &err) !=
+			    STATOR_NONE)
 			return true;
 	return false;
 }
@@ -91,7 +96,9 @@ run_sync_projectors(stator_commander *c, const stator_row *event)
 		stator_error err;
 
 		if (ext->kind != STATOR_PROJECTOR || !ext->sync ||
-		    !stator__projector_wants(ext, def, event))
+		    !stator__projector_wants(ext, def, event) ||
+		    stator__kind_wants(c->worker, ext, event, &err) ==
+			    STATOR_NONE)
 			continue;
 		stator__map_mark(c->map);
 		if (stator__projector_run(c->projector, ext, event, c->map,
@@ -118,7 +125,7 @@ stator__error_event(stator_commander *c, const stator_request *r,
 		return;
 	error = build_error(w, ext, err);
 	event = build_event(w, r->wsid, c->plog_next, &error);
-	if (!has_reader(w->version->def, &event))
+	if (!has_reader(w, &event))
 		return;
 	stator__map_mark(c->map);
 	stator__map_write(c->map, stator__event_key(arena, c->plog_next),

@@ -1,5 +1,9 @@
 /*
  * host.c: the functions of stator.h that hold applications and take requests.
+ *
+ * A host holds one application itself, and each other one in a host of its own
+ * behind it, with the same options. What is behind it is there until the host
+ * is closed, so that requests find their application without a lock.
  */
 #include <stdlib.h>
 
@@ -17,6 +21,7 @@ struct stator_host {
 	stator_app *app; /* NULL until one is deployed */
 	stator_query_pool *queries;
 	stator_processor **processors; /* by partition */
+	struct stator_host *next; /* holds another application; atomic */
 };
 
 const char *
@@ -133,6 +138,14 @@ leave(stator_log_place before)
 	*stator__log_place() = before;
 }
 
+static void
+open_gauge(stator_host *h)
+{
+	memset(&h->gauge, 0, sizeof(h->gauge));
+	pthread_mutex_init(&h->gauge.lock, NULL);
+	pthread_cond_init(&h->gauge.changed, NULL);
+}
+
 int
 stator_host_open(stator_host **out, const stator_host_opts *opts,
 		 stator_error *err)
@@ -151,14 +164,49 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 	}
 	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->deploying, NULL);
-	pthread_mutex_init(&h->gauge.lock, NULL);
-	pthread_cond_init(&h->gauge.changed, NULL);
+	open_gauge(h);
 	if (opts) {
 		copy_load_opts(&h->load, opts);
 		copy_manners(h, opts);
 	}
 	*out = h;
 	return STATOR_OK;
+}
+
+static stator_host *
+next_of(const stator_host *h)
+{
+	return __atomic_load_n(&h->next, __ATOMIC_ACQUIRE);
+}
+
+/* For another application; lists of the options are those of the first. */
+static stator_host *
+open_behind(const stator_host *first)
+{
+	stator_host *h = stator__alloc(sizeof(*h));
+
+	*h = *first;
+	h->load.plugin_folder = NULL;
+	h->app = NULL;
+	h->queries = NULL;
+	h->processors = NULL;
+	h->next = NULL;
+	open_gauge(h);
+	return h;
+}
+
+static void
+free_host(stator_host *h, bool first)
+{
+	pthread_cond_destroy(&h->gauge.changed);
+	pthread_mutex_destroy(&h->gauge.lock);
+	if (first)
+		pthread_mutex_destroy(&h->deploying);
+	if (first)
+		free_load_opts(&h->load);
+	else
+		free((void *)(uintptr_t)h->load.plugin_folder);
+	free(h);
 }
 
 static void
@@ -178,21 +226,23 @@ stop(stator_host *h)
 }
 
 void
-stator_host_close(stator_host *h)
+stator_host_close(stator_host *first)
 {
 	stator_log_place before;
+	stator_host *next;
 
-	if (h == NULL)
+	if (first == NULL)
 		return;
-	stator__gauge_wait(&h->gauge);
-	before = enter(h);
-	stop(h);
+	before = enter(first);
+	for (stator_host *h = first; h; h = h->next) {
+		stator__gauge_wait(&h->gauge);
+		stop(h);
+	}
 	leave(before);
-	pthread_cond_destroy(&h->gauge.changed);
-	pthread_mutex_destroy(&h->gauge.lock);
-	pthread_mutex_destroy(&h->deploying);
-	free_load_opts(&h->load);
-	free(h);
+	for (stator_host *h = first; h; h = next) {
+		next = h->next;
+		free_host(h, h == first);
+	}
 }
 
 /* Gives all problems to the callback, and the first one to `err`. */
@@ -272,14 +322,6 @@ upgrade(stator_host *h, stator_version *version,
 	stator_query_pool *queries;
 	int code = STATOR_OK;
 
-	if (strcmp(version->app, h->app->name) != 0) {
-		stator__fail(err, STATOR_INVALID,
-			     "%s is deployed already; a host of this version "
-			     "holds one application, not %s too",
-			     h->app->name, version->app);
-		stator__version_free(version);
-		return err->code;
-	}
 	code = check_schema(version, h->app->data, opts, err);
 	if (code) {
 		stator__version_free(version);
@@ -333,29 +375,15 @@ start_on_data(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 	return code;
 }
 
+/* The first version of an application, which is taken. */
 static int
-deploy(stator_host *h, const char *image, const char *data,
-       const stator_deploy_opts *opts, stator_error *err)
+begin(stator_host *h, stator_version *version, const char *data,
+      const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_app_opts app_opts = {
 		.partitions = opts ? opts->partitions : 0};
-	stator_problems problems = {0};
-	stator_version *version;
-	int code;
+	int code = stator__app_open(&h->app, version, data, &app_opts, err);
 
-	if (h->load.plugin_folder == NULL)
-		h->load.plugin_folder = stator__format("%s/plugins", data);
-	version = stator__version_load(image, &h->load, &problems);
-	if (version == NULL) {
-		code = report(&problems, opts ? opts->on_problem : NULL,
-			      opts ? opts->ctx : NULL, err);
-		stator__problems_free(&problems);
-		return code;
-	}
-	stator__problems_free(&problems);
-	if (h->app)
-		return upgrade(h, version, opts, err);
-	code = stator__app_open(&h->app, version, data, &app_opts, err);
 	if (code == STATOR_OK)
 		code = start_on_data(h, opts, err);
 	if (code)
@@ -363,15 +391,91 @@ deploy(stator_host *h, const char *image, const char *data,
 	return code;
 }
 
+static stator_host *
+find_app(stator_host *first, const char *app)
+{
+	stator_host *h = first;
+
+	while (h && (h->app == NULL || strcmp(h->app->name, app) != 0))
+		h = next_of(h);
+	return h;
+}
+
+/* Whether the image is what it is expected to be. */
+static int
+check_expected(const stator_host *h, const stator_version *version,
+	       const stator_deploy_opts *opts, stator_error *err)
+{
+	int32_t expect = opts && STATOR_HAS(opts, expect) ? opts->expect : 0;
+
+	if (h && expect == STATOR_DEPLOY_NEW)
+		return stator__fail(err, STATOR_EXISTS, "%s is deployed already",
+				    version->app);
+	if (h == NULL && expect == STATOR_DEPLOY_VERSION)
+		return stator__fail(err, STATOR_NOT_FOUND,
+				    "%s is not deployed: an image keeps its "
+				    "application while it is served",
+				    version->app);
+	return STATOR_OK;
+}
+
+/* With the options of `made`: a host without an application, for one that is
+ * not there yet. */
+static int
+deploy(stator_host *first, stator_host *made, const char *image,
+       const char *data, const stator_deploy_opts *opts, stator_error *err)
+{
+	stator_problems problems = {0};
+	stator_version *version;
+	stator_host *h;
+	int code = STATOR_OK;
+
+	if (made->load.plugin_folder == NULL)
+		made->load.plugin_folder = stator__format("%s/plugins", data);
+	version = stator__version_load(image, &made->load, &problems);
+	if (version == NULL)
+		code = report(&problems, opts ? opts->on_problem : NULL,
+			      opts ? opts->ctx : NULL, err);
+	stator__problems_free(&problems);
+	if (version == NULL)
+		return code;
+	h = find_app(first, version->app);
+	code = check_expected(h, version, opts, err);
+	if (code) {
+		stator__version_free(version);
+		return code;
+	}
+	if (h == NULL)
+		return begin(made, version, data, opts, err);
+	/* They are borrowed as long as the version. */
+	version->opts = &h->load;
+	return upgrade(h, version, opts, err);
+}
+
+/* A host that has got an application is there for requests from now on. */
+static void
+put_behind(stator_host *first, stator_host *made)
+{
+	while (first->next)
+		first = first->next;
+	__atomic_store_n(&first->next, made, __ATOMIC_RELEASE);
+}
+
 int
 stator_host_deploy(stator_host *h, const char *image, const char *data,
 		   const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_log_place before = enter(h);
+	stator_host *made;
 	int code;
 
 	pthread_mutex_lock(&h->deploying);
-	code = deploy(h, image, data, opts, err);
+	made = h->app ? open_behind(h) : h;
+	code = deploy(h, made, image, data, opts, err);
+	if (made != h && made->app)
+		put_behind(h, made);
+	else if (made != h)
+		free_host(made, false);
 	pthread_mutex_unlock(&h->deploying);
 	leave(before);
 	return code;
@@ -447,32 +551,41 @@ refuse(stator_request *r, const stator_error *err)
 
 /* The clock ------------------------------------------------------------- */
 
-/* The first tick of all partitions. */
+/* The first tick of all partitions of all applications. */
 static int64_t
 next_tick(const stator_host *h)
 {
 	int64_t first = STATOR_TIME_END;
 
-	for (uint32_t i = 0; i < h->app->partition_count; i++) {
-		int64_t next = stator__jobs_next(
-			stator__processor_jobs(h->processors[i]));
+	for (; h; h = next_of(h))
+		for (uint32_t i = 0; h->app && i < h->app->partition_count;
+		     i++) {
+			int64_t next = stator__jobs_next(
+				stator__processor_jobs(h->processors[i]));
 
-		if (next < first)
-			first = next;
-	}
+			if (next < first)
+				first = next;
+		}
 	return first;
 }
 
 /* All that is due, on all partitions at the same time. */
 static void
-run_until(const stator_host *h, int64_t until, stator_job_counts *counts)
+run_until(const stator_host *first, int64_t until, stator_job_counts *counts)
 {
-	for (uint32_t i = 0; i < h->app->partition_count; i++)
-		stator__jobs_order(stator__processor_jobs(h->processors[i]),
-				   until);
-	for (uint32_t i = 0; i < h->app->partition_count; i++)
-		stator__jobs_wait(stator__processor_jobs(h->processors[i]),
-				  counts);
+	const stator_host *h;
+	uint32_t i;
+
+	for (h = first; h; h = next_of(h))
+		for (i = 0; h->app && i < h->app->partition_count; i++)
+			stator__jobs_order(
+				stator__processor_jobs(h->processors[i]),
+				until);
+	for (h = first; h; h = next_of(h))
+		for (i = 0; h->app && i < h->app->partition_count; i++)
+			stator__jobs_wait(
+				stator__processor_jobs(h->processors[i]),
+				counts);
 }
 
 /* From tick to tick, so that each run finds the time that it is due. */
@@ -585,28 +698,50 @@ serve_clock(stator_host *h, stator_request *r)
 	stator__reply_send(r);
 }
 
-void
-stator_host_submit(stator_host *h, const char *text, size_t size,
-		   stator_on_reply on_reply, void *ctx)
+/* Says what is wrong with the name, and which ones there are. */
+static int
+refuse_name(const stator_host *first, int code, const char *what,
+	    const char *app, stator_error *err)
 {
-	stator_error err;
-	stator_request *r = stator__request_new(text, size, &err);
-	stator_partition *p;
+	stator_buf names = {NULL, 0, 0};
 
-	r->on_reply = on_reply;
-	r->ctx = ctx;
-	if (err.code == STATOR_OK && h->app == NULL)
-		stator__fail(&err, STATOR_NOT_FOUND,
+	for (const stator_host *h = first; h; h = next_of(h))
+		if (h->app)
+			stator__buf_format(&names, "%s%s",
+					   names.size ? ", " : "",
+					   h->app->name);
+	if (names.size)
+		stator__fail(err, code, "%s%s; there is %.*s", what, app,
+			     (int)names.size, (const char *)names.data);
+	else
+		stator__fail(err, STATOR_NOT_FOUND,
 			     "no application is deployed");
-	if (err.code) {
-		refuse(r, &err);
-		return;
-	}
-	if (r->clock || r->moves_by) {
-		serve_clock(h, r);
-		return;
-	}
-	p = stator__app_partition(h->app, r->wsid);
+	free(names.data);
+	return err->code;
+}
+
+/* What holds the application; the only one, when it is not named. */
+static int
+choose(stator_host *first, const char *app, stator_host **out,
+       stator_error *err)
+{
+	*out = app ? find_app(first, app) : first;
+	if (app && *out == NULL)
+		return refuse_name(first, STATOR_NOT_FOUND,
+				   "no application is called ", app, err);
+	if (app == NULL && (first->app == NULL || next_of(first)))
+		return refuse_name(first, STATOR_BAD_REQUEST,
+				   "app: missing, where there are several", "",
+				   err);
+	return STATOR_OK;
+}
+
+static void
+submit(stator_host *h, stator_request *r)
+{
+	stator_partition *p = stator__app_partition(h->app, r->wsid);
+	stator_error err;
+
 	if (!stator__gauge_add(&h->gauge, r->is_query, h->waits)) {
 		stator__fail(&err, STATOR_BUSY,
 			     "as many queries as there can be are under way; "
@@ -624,32 +759,55 @@ stator_host_submit(stator_host *h, const char *text, size_t size,
 }
 
 void
-stator_host_drain(stator_host *h)
+stator_host_submit(stator_host *h, const char *text, size_t size,
+		   stator_on_reply on_reply, void *ctx)
 {
-	stator__gauge_wait(&h->gauge);
-	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
-		stator__processor_catch_up(h->processors[i]);
+	stator_error err;
+	stator_request *r = stator__request_new(text, size, &err);
+	stator_host *chosen;
+
+	r->on_reply = on_reply;
+	r->ctx = ctx;
+	if (err.code == STATOR_OK && (r->clock || r->moves_by)) {
+		serve_clock(h, r);
+		return;
+	}
+	if (err.code || choose(h, r->app, &chosen, &err))
+		refuse(r, &err);
+	else
+		submit(chosen, r);
+}
+
+void
+stator_host_drain(stator_host *first)
+{
+	for (stator_host *h = first; h; h = next_of(h)) {
+		stator__gauge_wait(&h->gauge);
+		for (uint32_t i = 0;
+		     h->processors && i < h->app->partition_count; i++)
+			stator__processor_catch_up(h->processors[i]);
+	}
 }
 
 /* An upgrade may come meanwhile; the data is the same. */
 int
-stator_host_backup(stator_host *h, const char *to,
+stator_host_backup(stator_host *first, const char *to,
 		   const stator_upkeep_opts *opts, stator_error *err)
 {
-	stator_log_place before = enter(h);
+	const char *app = opts && STATOR_HAS(opts, app) ? opts->app : NULL;
+	stator_log_place before = enter(first);
 	char *version = NULL;
+	stator_host *h;
 	int code;
 
-	pthread_mutex_lock(&h->deploying);
-	if (h->app)
+	pthread_mutex_lock(&first->deploying);
+	code = choose(first, app, &h, err);
+	if (code == STATOR_OK)
 		version = stator__strdup(
 			h->app->deployment->version->descriptor.version);
-	pthread_mutex_unlock(&h->deploying);
-	if (version)
+	pthread_mutex_unlock(&first->deploying);
+	if (code == STATOR_OK)
 		code = stator__backup(h->app, version, to, opts, err);
-	else
-		code = stator__fail(err, STATOR_NOT_FOUND,
-				    "no application is deployed");
 	leave(before);
 	free(version);
 	return code;

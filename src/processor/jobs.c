@@ -186,6 +186,8 @@ apply_intents(stator_jobs *j, const job *it, stator_error *err)
 	stator_state *st = &j->worker->state;
 	int code = stator__state_validate(st, err);
 
+	if (code == STATOR_OK)
+		code = stator__kind_check_views(j->worker, err);
 	if (code == STATOR_OK) {
 		st->io.writes = j->bundle;
 		code = stator__state_apply(st, err);

@@ -25,6 +25,16 @@ stator__wlog_key(stator_arena *arena, int64_t wsid, int64_t offset)
 }
 
 stator_slice
+stator__sequence_key(stator_arena *arena, int64_t wsid)
+{
+	uint8_t *p = stator__arena_alloc(arena, 9);
+
+	p[0] = STATOR_SPACE_SEQUENCE;
+	stator__be64_put(p + 1, (uint64_t)wsid);
+	return stator__slice(p, 9);
+}
+
+stator_slice
 stator__meta_key(stator_arena *arena, const char *name)
 {
 	size_t size = strlen(name);

@@ -23,6 +23,7 @@ typedef struct stator_request {
 	const stator_json *id; /* NULL: none; replied as null */
 	int64_t wsid;
 	bool is_query;
+	const char *app;  /* "owner/name", or NULL */
 	const char *name; /* QName of command or query */
 	const stator_json *args, *unlogged, *cuds, *subject, *origin;
 	/* Of the host's clock: the time to go to, or the ms to go by. */
@@ -110,6 +111,37 @@ int stator__changes_open(stator_changes *ch, stator_row *const *arguments,
 int stator__changes_settle(stator_changes *ch, stator_error *err);
 /* Replaces raw IDs in references of a row that is not stored (a result). */
 void stator__changes_resolve(const stator_changes *ch, stator_row *row);
+
+/* Kinds of workspaces ------------------------------------------------------------- */
+
+/* What is kept of a workspace: the offset of its next event and the ID of its
+ * next record; behind these its kind, if it has one. */
+enum { STATOR_SEQUENCES = 16, STATOR_SEQUENCES_MOST = STATOR_SEQUENCES + 12 };
+
+typedef struct stator_ws_kind {
+	uint32_t descriptor; /* identifier of the table; 0: no kind */
+	int64_t since;	     /* PLog offset of the event that gave it */
+} stator_ws_kind;
+
+void stator__kind_read(stator_slice sequences, stator_ws_kind *out);
+/* Puts it behind the sequences; the size of both. */
+size_t stator__kind_write(const stator_ws_kind *kind, uint8_t *sequences);
+/* Whether a command may run in a workspace of this kind: NOT_FOUND if not. */
+int stator__kind_check(const stator_def *def, const stator_ext *ext,
+		       int64_t wsid, uint32_t kind, stator_error *err);
+/* The same for a query, which finds the kind. */
+int stator__kind_check_query(stator_worker *w, const stator_ext *ext,
+			     int64_t wsid, stator_error *err);
+/* The records of a command may be there; a descriptor gives its kind, with the
+ * event that is to be. */
+int stator__kind_settle(const stator_changes *ch, int64_t event,
+			stator_ws_kind *kind, stator_error *err);
+/* OK: the projector is of the kind that the workspace had at the event, or had
+ * none; NONE otherwise. */
+int stator__kind_wants(stator_worker *w, const stator_ext *ext,
+		       const stator_row *event, stator_error *err);
+/* The views that the run writes are of the kinds of their workspaces. */
+int stator__kind_check_views(stator_worker *w, stator_error *err);
 
 /* Running ---------------------------------------------------------------------- */
 
@@ -201,6 +233,7 @@ bool stator__effects_run(stator_effects *effects, stator_map *done,
 stator_slice stator__event_key(stator_arena *arena, int64_t plog_offset);
 stator_slice stator__wlog_key(stator_arena *arena, int64_t wsid,
 			      int64_t offset);
+stator_slice stator__sequence_key(stator_arena *arena, int64_t wsid);
 stator_slice stator__meta_key(stator_arena *arena, const char *name);
 /* A number under a key; `value` stays as it is when there is none. */
 int stator__number_get(const stator_view *view, stator_arena *arena,

@@ -157,6 +157,8 @@ stator__projector_run(stator_worker *w, const stator_ext *ext,
 		stator__state_apply_log(st);
 	} else {
 		code = stator__state_validate(st, err);
+		if (code == STATOR_OK)
+			code = stator__kind_check_views(w, err);
 		if (code == STATOR_OK) {
 			st->io.writes = map;
 			code = stator__state_apply(st, err);

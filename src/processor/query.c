@@ -86,7 +86,9 @@ stator__query_run(stator_worker *w, stator_request *r)
 	stator__json_begin(&reply.out, '[');
 	if (code == STATOR_OK) {
 		stator__state_begin(&w->state, ext, r->wsid);
-		code = stator__sender_read(w, r, &err);
+		code = stator__kind_check_query(w, ext, r->wsid, &err);
+		if (code == STATOR_OK)
+			code = stator__sender_read(w, r, &err);
 		if (code == STATOR_OK)
 			code = read_argument(w, ext, r, &err);
 		if (code == STATOR_OK)

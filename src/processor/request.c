@@ -45,12 +45,26 @@ present(const stator_json *json)
 }
 
 static int
+read_app(stator_request *r, stator_error *err)
+{
+	const stator_json *app = present(stator__json_get(r->json, "app"));
+
+	if (app == NULL)
+		return STATOR_OK;
+	if (app->kind != STATOR_JSON_STRING)
+		return bad(err, "app", "a name as \"owner/name\"", &r->arena,
+			   app);
+	r->app = stator__arena_str(&r->arena, app->text.data, app->text.size);
+	return STATOR_OK;
+}
+
+static int
 check_members(stator_request *r, stator_error *err)
 {
 	static const char *const known[] = {"id",    "wsid", "command",
 					    "query", "args", "unlogged",
 					    "cuds",  "clock", "advance_ms",
-					    "subject", "origin"};
+					    "subject", "origin", "app"};
 	unsigned seen = 0;
 
 	for (const stator_json *c = r->json->first; c; c = c->next) {
@@ -128,6 +142,8 @@ read_members(stator_request *r, stator_error *err)
 		return read_clock(r, to, by, err);
 	if (code == STATOR_OK)
 		code = read_name(r, err);
+	if (code == STATOR_OK)
+		code = read_app(r, err);
 	if (code)
 		return code;
 	if (wsid == NULL || wsid->kind != STATOR_JSON_NUMBER ||

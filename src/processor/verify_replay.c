@@ -276,6 +276,23 @@ write_logs(stator_replayer *r, const stator_row *event, int64_t offset)
 	stator__number_put(r->map, stator__wlog_key(arena, wsid, wlog), offset);
 }
 
+/* The kind of the event's workspace, for those who may not be there. */
+static void
+write_kind(stator_replayer *r, const stator_row *event)
+{
+	stator_arena *arena = &r->sync->state.arena;
+	int64_t wsid = 0;
+	stator_slice key, bytes;
+	stator_error err;
+
+	stator__row_int(event, STATOR_EVENT_WORKSPACE, &wsid);
+	key = stator__sequence_key(arena, wsid);
+	if (r->def->kinds_matter &&
+	    stator__view_get(&r->v->view, arena, key, &bytes, &err) ==
+		    STATOR_OK)
+		stator__map_write(r->map, key, bytes, STATOR_CHANGE_PUT);
+}
+
 /* The row of a record behind this CUD: all its fields but IsNew. */
 static stator_row
 stored_row(stator_arena *arena, const stator_row *cud, const stator_row *old)
@@ -449,7 +466,9 @@ run_projectors(stator_replayer *r, bool sync, const stator_row *event,
 
 		if (!p->works || p->ext->sync != sync ||
 		    (!sync && p->offset < offset) ||
-		    !stator__projector_wants(p->ext, r->def, event))
+		    !stator__projector_wants(p->ext, r->def, event) ||
+		    stator__kind_wants(sync ? r->sync : r->async, p->ext,
+				       event, &said) == STATOR_NONE)
 			continue;
 		if (!sync && stator__projector_skipped(&r->v->view,
 						       &r->v->arena,
@@ -503,10 +522,12 @@ replay_event(stator_replayer *r, const stator_scan *scan, stator_error *err)
 
 	stator__map_mark(r->map);
 	write_logs(r, &event, offset);
+	write_kind(r, &event);
 	apply_cuds(r, &event, offset);
 	stator__worker_end(r->sync);
 	run_projectors(r, true, &event, offset);
 	run_projectors(r, false, &event, offset);
+	stator__worker_end(r->async);
 	stator__arena_reset(&r->v->arena);
 	return stator__map_bytes(r->map) < BATCH_BYTES ? STATOR_OK
 						       : commit(r, err);

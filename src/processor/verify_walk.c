@@ -187,16 +187,6 @@ check_event(walk *w, stator_error *err)
 
 /* Sequences ------------------------------------------------------------- */
 
-static stator_slice
-sequence_key(walk *w, int64_t wsid)
-{
-	uint8_t *p = stator__arena_alloc(arena_of(w), 9);
-
-	p[0] = STATOR_SPACE_SEQUENCE;
-	stator__be64_put(p + 1, (uint64_t)wsid);
-	return stator__slice(p, 9);
-}
-
 /* What the workspace gives next. */
 static int
 read_sequence(walk *w, int64_t wsid, stator_error *err)
@@ -206,10 +196,10 @@ read_sequence(walk *w, int64_t wsid, stator_error *err)
 
 	if (wsid == w->sequence_wsid)
 		return STATOR_OK;
-	code = look_up(w, sequence_key(w, wsid), &bytes, err);
+	code = look_up(w, stator__sequence_key(arena_of(w), wsid), &bytes, err);
 	w->sequence_wsid = wsid;
 	w->next_wlog = w->next_id = 0;
-	if (code == STATOR_OK && bytes.size == 16) {
+	if (code == STATOR_OK && bytes.size >= STATOR_SEQUENCES) {
 		w->next_wlog = (int64_t)stator__be64(bytes.data);
 		w->next_id = (int64_t)stator__be64(
 			(const uint8_t *)bytes.data + 8);
@@ -277,6 +267,23 @@ check_wlog(walk *w, stator_error *err)
 	return code < 0 ? code : STATOR_OK;
 }
 
+/* The kind of a workspace is that of a descriptor. */
+static void
+check_kind(walk *w, int64_t wsid)
+{
+	const stator_type *type;
+	stator_ws_kind kind;
+
+	stator__kind_read(w->scan.value, &kind);
+	if (kind.descriptor == 0)
+		return;
+	type = stator__def_type(w->v->def, kind.descriptor);
+	if (type == NULL || stator__type_info(type)->kind == 0)
+		say(w, "sequence", NULL, wsid, NULL,
+		    "its kind is that of a descriptor which the schema does "
+		    "not have");
+}
+
 /* The WLog ends right before what comes next. */
 static int
 check_sequence(walk *w, stator_error *err)
@@ -285,13 +292,16 @@ check_sequence(walk *w, stator_error *err)
 	stator_slice bytes;
 	int last, beyond;
 
-	if (w->scan.key.size != 9 || w->scan.value.size != 16) {
+	if (w->scan.key.size != 9 ||
+	    (w->scan.value.size != STATOR_SEQUENCES &&
+	     w->scan.value.size != STATOR_SEQUENCES_MOST)) {
 		say(w, "sequence", NULL, 0, NULL,
 		    "an entry is not a workspace's");
 		return STATOR_OK;
 	}
 	wsid = (int64_t)stator__be64((const uint8_t *)w->scan.key.data + 1);
 	next = (int64_t)stator__be64(w->scan.value.data);
+	check_kind(w, wsid);
 	last = look_up(w, stator__wlog_key(arena_of(w), wsid, next - 1), &bytes,
 		       err);
 	if (last < 0)

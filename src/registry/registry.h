@@ -67,7 +67,7 @@ extern const stator_request_api stator__request_api;
  *   'e' plog offset           -> event
  *   'w' workspace, offset     -> plog offset
  *   'm' name                  -> what the partition remembers
- *   'q' workspace             -> its sequences
+ *   'q' workspace             -> its sequences and its kind
  *   'o' plog offset, extension, index -> an effect that is still to be done
  *   's' space, key            -> what storages of a package put there
  */

@@ -646,6 +646,29 @@ load_lists(loader *l)
 }
 
 static void
+load_workspaces(loader *l)
+{
+	stator_def *def = l->def;
+	size_t count = push_list(l, "workspaces");
+
+	def->workspaces = stator__arena_zero(
+		&def->arena, (count + 1) * sizeof(*def->workspaces));
+	for (size_t i = 0; i < count; i++) {
+		stator_workspace *w = &def->workspaces[i];
+
+		lua_rawgeti(l->L, -1, (int)i + 1);
+		w->name = get_string(l, "name");
+		w->descriptor = get_string(l, "descriptor");
+		w->has = get_strings(l, "has", &w->has_count);
+		lua_pop(l->L, 1);
+	}
+	def->workspace_count = count;
+	lua_pop(l->L, 1);
+	def->kinds_matter = get_bool(l, "kinds_matter");
+	stator__kinds_find(def);
+}
+
+static void
 load_packages(loader *l)
 {
 	stator_def *def = l->def;
@@ -735,6 +758,7 @@ compile(loader *l, const stator_source *sources, size_t count)
 			load_packages(l);
 			load_types(l);
 			load_lists(l);
+			load_workspaces(l);
 			return;
 		}
 	}

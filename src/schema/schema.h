@@ -67,6 +67,8 @@ typedef struct stator_type_info {
 	const char *file;	/* where it is declared */
 	int line, col;
 	uint32_t *by_name;	/* indexes of fields, sorted by name */
+	const uint8_t *kinds;	/* 1: may be in workspaces of this kind */
+	uint32_t kind;		/* of a descriptor: what it gives; or 0 */
 } stator_type_info;
 
 static inline const stator_type_info *
@@ -291,6 +293,7 @@ typedef struct stator_ext {
 	stator_cron schedule; /* of a job */
 	const char *cron;     /* the same, as it was written */
 	const char *workspace;
+	const uint8_t *kinds; /* 1: runs in workspaces of this kind */
 	const char *file;
 	int line, col;
 } stator_ext;
@@ -311,6 +314,14 @@ typedef struct stator_package {
 	const char *name;
 } stator_package;
 
+/* A WORKSPACE of the schema. */
+typedef struct stator_workspace {
+	const char *name;
+	const char *descriptor; /* QName of its table, or NULL */
+	const char **has;	/* itself, and what it inherits */
+	size_t has_count;
+} stator_workspace;
+
 typedef struct stator_def {
 	stator_arena arena;
 	const char *app; /* of APPLICATION, or NULL */
@@ -325,6 +336,13 @@ typedef struct stator_def {
 	size_t sync_count;
 	stator_storage_decl *storages;
 	size_t storage_count;
+	stator_workspace *workspaces;
+	size_t workspace_count;
+	/* Kinds of workspaces: those with a descriptor; 0 is no kind, and has
+	 * all. They matter when a schema has several workspaces. */
+	const stator_workspace **kinds;
+	uint32_t kind_count;
+	bool kinds_matter;
 	const stator_type *raw; /* sys.Raw: any argument */
 	const stator_type *event; /* sys.Event: how events are stored */
 	void **patterns; /* compiled ones, to free */
@@ -369,6 +387,12 @@ const stator_type *stator__def_type(const stator_def *def, uint32_t id);
 const stator_type *stator__def_type_named(const stator_def *def,
 					  const char *name);
 const stator_ext *stator__def_ext(const stator_def *def, uint32_t id);
+
+/* Numbers the kinds of workspaces, and finds what may be where. */
+void stator__kinds_find(stator_def *def);
+/* The kind that a descriptor gives, named by the identifier of its table; 0:
+ * none, or kinds do not matter. */
+uint32_t stator__kind_given(const stator_def *def, uint32_t descriptor);
 
 /* The fields of stored events: STATOR_EVENT_QNAME ... index the type. */
 enum {
