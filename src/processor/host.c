@@ -10,9 +10,10 @@
 struct stator_host {
 	stator_load_opts load; /* with copies of what the options had */
 	stator_logger logger;
-	uint32_t queue;
+	stator_serving serving;
 	bool waits; /* where there is no room */
 	pthread_mutex_t deploying; /* one at a time */
+	bool stopped;
 	stator_gauge gauge;
 	stator_app *app; /* NULL until one is deployed */
 	stator_query_pool *queries;
@@ -100,6 +101,12 @@ copy_manners(stator_host *h, const stator_host_opts *opts)
 	h->logger.on_log = opts->on_log;
 	h->logger.ctx = opts->log_ctx;
 	h->waits = opts->when_full == STATOR_FULL_WAIT;
+	if (!STATOR_HAS(opts, work_ctx))
+		return;
+	h->serving.own = opts->threads == STATOR_THREADS_OWN;
+	if (h->serving.own)
+		h->serving.on_work = opts->on_work;
+	h->serving.ctx = opts->work_ctx;
 }
 
 /* The thread that calls works for the host until it has left it again: threads
@@ -131,7 +138,7 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 	h = stator__alloc(sizeof(*h));
 	h->logger.level = STATOR_LOG_INFO;
 	h->waits = true;
-	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
+	h->serving.queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->deploying, NULL);
 	pthread_mutex_init(&h->gauge.lock, NULL);
 	pthread_cond_init(&h->gauge.changed, NULL);
@@ -144,19 +151,59 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 }
 
 static void
-stop(stator_host *h)
+stop_processors(stator_host *h, stator_processor **processors)
 {
-	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
-		if (h->processors[i])
-			stator__processor_stop(h->processors[i]);
-	free(h->processors);
-	h->processors = NULL;
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		if (processors[i])
+			stator__processor_stop(processors[i]);
+}
+
+static void
+free_processors(stator_host *h, stator_processor **processors)
+{
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		if (processors[i])
+			stator__processor_free(processors[i]);
+	free(processors);
+}
+
+static void
+stop_threads(stator_host *h)
+{
+	if (h->processors)
+		stop_processors(h, h->processors);
 	if (h->queries)
 		stator__queries_stop(h->queries);
 	h->queries = NULL;
+}
+
+/* Behind `stop_threads`. */
+static void
+drop_app(stator_host *h)
+{
+	if (h->processors)
+		free_processors(h, h->processors);
+	h->processors = NULL;
 	if (h->app)
 		stator__app_close(h->app);
 	h->app = NULL;
+}
+
+void
+stator_host_stop(stator_host *h)
+{
+	stator_log_place before = enter(h);
+
+	pthread_mutex_lock(&h->deploying);
+	stator__gauge_close(&h->gauge);
+	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
+		stator__processor_attend(h->processors[i]);
+	stator__gauge_wait(&h->gauge);
+	if (!h->stopped)
+		stop_threads(h);
+	h->stopped = true;
+	pthread_mutex_unlock(&h->deploying);
+	leave(before);
 }
 
 void
@@ -166,9 +213,9 @@ stator_host_close(stator_host *h)
 
 	if (h == NULL)
 		return;
-	stator__gauge_wait(&h->gauge);
+	stator_host_stop(h);
 	before = enter(h);
-	stop(h);
+	drop_app(h);
 	leave(before);
 	pthread_cond_destroy(&h->gauge.changed);
 	pthread_mutex_destroy(&h->gauge.lock);
@@ -222,24 +269,31 @@ check_schema(const stator_version *version, const char *folder,
 	return code;
 }
 
+/* They are there for requests when all of them are. */
 static int
 start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_problems problems = {0};
+	stator_processor **all;
 	int code = STATOR_OK;
 
 	warn_of_jobs(h->app->deployment->version->def);
 	h->queries = stator__queries_start(h->app, h->app->deployment,
 					   &h->gauge);
-	h->processors = stator__alloc(h->app->partition_count *
-				      sizeof(*h->processors));
+	all = stator__alloc(h->app->partition_count * sizeof(stator_processor *));
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++) {
-		h->processors[i] = stator__processor_start(
-			&h->app->partitions[i], h->app->deployment, h->queue,
-			&h->gauge, h->queries, &problems);
-		if (h->processors[i] == NULL)
+		all[i] = stator__processor_start(
+			&h->app->partitions[i], h->app->deployment,
+			&h->serving, &h->gauge, h->queries, &problems);
+		if (all[i] == NULL)
 			code = report(&problems, opts ? opts->on_problem : NULL,
 				      opts ? opts->ctx : NULL, err);
+	}
+	if (code) {
+		stop_processors(h, all);
+		free_processors(h, all);
+	} else {
+		__atomic_store_n(&h->processors, all, __ATOMIC_RELEASE);
 	}
 	stator__problems_free(&problems);
 	return code;
@@ -353,8 +407,10 @@ deploy(stator_host *h, const char *image, const char *data,
 	code = stator__app_open(&h->app, version, data, &app_opts, err);
 	if (code == STATOR_OK)
 		code = start_on_data(h, opts, err);
-	if (code)
-		stop(h);
+	if (code) {
+		stop_threads(h);
+		drop_app(h);
+	}
 	return code;
 }
 
@@ -366,7 +422,11 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 	int code;
 
 	pthread_mutex_lock(&h->deploying);
-	code = deploy(h, image, data, opts, err);
+	if (h->stopped)
+		code = stator__fail(err, STATOR_INVALID,
+				    "the host has been stopped; open another");
+	else
+		code = deploy(h, image, data, opts, err);
 	pthread_mutex_unlock(&h->deploying);
 	leave(before);
 	return code;
@@ -440,46 +500,200 @@ refuse(stator_request *r, const stator_error *err)
 	stator__reply_send(r);
 }
 
-void
-stator_host_submit(stator_host *h, const char *text, size_t size,
-		   stator_on_reply on_reply, void *ctx)
+/* Requests ------------------------------------------------------------- */
+
+static void
+refuse_full(stator_host *h, stator_request *r)
 {
 	stator_error err;
-	stator_request *r = stator__request_new(text, size, &err);
-	stator_partition *p;
 
-	r->on_reply = on_reply;
-	r->ctx = ctx;
-	if (err.code == STATOR_OK && h->app == NULL)
+	if (stator__gauge_closed(&h->gauge))
+		stator__fail(&err, STATOR_BUSY,
+			     "the host is being stopped; ask another one");
+	else
+		stator__fail(&err, STATOR_BUSY,
+			     "as many queries as there can be are under way; "
+			     "ask again later");
+	refuse(r, &err);
+}
+
+/* NULL until one is deployed. */
+static stator_processor **
+processors_of(const stator_host *h)
+{
+	return __atomic_load_n(&h->processors, __ATOMIC_ACQUIRE);
+}
+
+static void
+submit(stator_host *h, stator_request *r, const stator_error *wrong)
+{
+	stator_partition *p;
+	stator_error err;
+
+	if (wrong->code) {
+		refuse(r, wrong);
+		return;
+	}
+	if (processors_of(h) == NULL) {
 		stator__fail(&err, STATOR_NOT_FOUND,
 			     "no application is deployed");
-	if (err.code) {
 		refuse(r, &err);
 		return;
 	}
 	p = stator__app_partition(h->app, r->wsid);
 	if (!stator__gauge_add(&h->gauge, r->is_query, h->waits)) {
-		stator__fail(&err, STATOR_BUSY,
-			     "as many queries as there can be are under way; "
-			     "ask again later");
-		refuse(r, &err);
+		refuse_full(h, r);
 	} else if (!stator__processor_submit(h->processors[p->index], r,
 					     h->waits)) {
 		stator__gauge_done(&h->gauge, r->is_query);
 		stator__fail(&err, STATOR_BUSY,
 			     "%u requests wait at partition %u, and no more "
 			     "can; ask again later",
-			     h->queue, p->index);
+			     h->serving.queue, p->index);
 		refuse(r, &err);
 	}
 }
 
 void
+stator_host_submit(stator_host *h, const char *text, size_t size,
+		   stator_on_reply on_reply, void *ctx)
+{
+	stator_error err;
+	stator_request *r = stator__request_new(text, size, &err);
+
+	r->on_reply = on_reply;
+	r->ctx = ctx;
+	submit(h, r, &err);
+}
+
+/* What a caller waits for. */
+typedef struct answer {
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	const stator_request *request;
+	char *json; /* NULL: not yet */
+	size_t size;
+	int64_t status;
+} answer;
+
+static void
+on_answer(void *ctx, const char *json, size_t size)
+{
+	answer *a = ctx;
+
+	pthread_mutex_lock(&a->lock);
+	a->status = a->request->status;
+	a->json = stator__strndup(json, size);
+	a->size = size;
+	pthread_cond_signal(&a->came);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* Requests wait for this thread, if it is one that runs partitions. */
+static void
+help(stator_host *h)
+{
+	stator_log_place before = enter(h);
+
+	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
+		stator__processor_help(h->processors[i]);
+	leave(before);
+}
+
+int
+stator_host_call(stator_host *h, const char *text, size_t size, char **reply,
+		 size_t *reply_size)
+{
+	stator_error err;
+	stator_request *r = stator__request_new(text, size, &err);
+	answer a = {.request = r};
+
+	pthread_mutex_init(&a.lock, NULL);
+	pthread_cond_init(&a.came, NULL);
+	r->on_reply = on_answer;
+	r->ctx = &a;
+	submit(h, r, &err);
+	help(h);
+	pthread_mutex_lock(&a.lock);
+	while (a.json == NULL)
+		pthread_cond_wait(&a.came, &a.lock);
+	pthread_mutex_unlock(&a.lock);
+	pthread_cond_destroy(&a.came);
+	pthread_mutex_destroy(&a.lock);
+	if (reply)
+		*reply = a.json;
+	else
+		free(a.json);
+	if (reply_size)
+		*reply_size = a.size;
+	return (int)a.status;
+}
+
+void
+stator_free(void *p)
+{
+	stator__free(p);
+}
+
+void
 stator_host_drain(stator_host *h)
 {
+	help(h);
 	stator__gauge_wait(&h->gauge);
 	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
 		stator__processor_catch_up(h->processors[i]);
+}
+
+/* Partitions on threads of the embedder ---------------------------------- */
+
+static int
+find_app(const stator_host *h, const char *app, stator_error *err)
+{
+	if (processors_of(h) == NULL)
+		return stator__fail(err, STATOR_NOT_FOUND,
+				    "no application is deployed");
+	if (app && strcmp(app, h->app->name) != 0)
+		return stator__fail(err, STATOR_NOT_FOUND,
+				    "no application is called %s; %s is "
+				    "deployed",
+				    app, h->app->name);
+	return STATOR_OK;
+}
+
+uint32_t
+stator_host_partitions(stator_host *h, const char *app)
+{
+	return find_app(h, app, NULL) ? 0 : h->app->partition_count;
+}
+
+int
+stator_host_run_partition(stator_host *h, const char *app, uint32_t partition,
+			  int64_t timeout_ms, size_t *served, stator_error *err)
+{
+	int code = find_app(h, app, err);
+	stator_log_place before;
+	size_t ignored;
+
+	if (served == NULL)
+		served = &ignored;
+	*served = 0;
+	if (code)
+		return code;
+	if (!h->serving.own)
+		return stator__fail(err, STATOR_INVALID,
+				    "partitions of this host have threads: "
+				    "open it with STATOR_THREADS_OWN");
+	if (partition >= h->app->partition_count)
+		return stator__fail(err, STATOR_INVALID,
+				    "%s has partitions 0 to %u, not %u",
+				    h->app->name, h->app->partition_count - 1,
+				    partition);
+	before = enter(h);
+	stator__log_at(h->app->name, partition);
+	code = stator__processor_run(h->processors[partition], timeout_ms,
+				     served);
+	leave(before);
+	return code;
 }
 
 /* An upgrade may come meanwhile; the data is the same. */

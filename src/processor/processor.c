@@ -5,6 +5,7 @@
  * committer, and the next group runs over the one that is on its way.
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "processor/processor.h"
 #include "storage/storage.h"
@@ -37,7 +38,7 @@ struct stator_processor {
 	pthread_cond_t space; /* the queue has room */
 	pthread_cond_t ordered; /* an order is done */
 	stator_request *first, **last;
-	uint32_t waiting, queue;
+	uint32_t waiting;
 	order *orders;
 	bool stopping;
 	stator_group groups[2];
@@ -45,6 +46,13 @@ struct stator_processor {
 	stator_committer *committer;
 	stator_error failure; /* of the group before; code 0: none */
 	int64_t plog_stored;  /* what the store has, or is about to */
+	stator_serving serving;
+	/* With threads of the embedder, who take turns. */
+	bool held;	   /* one of them, or an order, is at work */
+	uint32_t givers;   /* orders that wait for their turn: they come first */
+	bool attended; /* a thread of the host takes turns, too */
+	bool has_runner;
+	pthread_t runner; /* the last one that asked for work */
 };
 
 /* Groups ------------------------------------------------------------------------ */
@@ -185,6 +193,10 @@ pass_group(stator_processor *p)
 {
 	stator_error err;
 
+	if (p->committer == NULL) {
+		commit_group(p, &err);
+		return;
+	}
 	if (close_group(p, &err))
 		return;
 	p->on_its_way = p->filled;
@@ -289,6 +301,19 @@ run_group(stator_processor *p, stator_request *r)
 
 /* The thread ----------------------------------------------------------------------- */
 
+/* With the lock held: all that waits. */
+static stator_request *
+take_requests(stator_processor *p)
+{
+	stator_request *requests = p->first;
+
+	p->first = NULL;
+	p->last = &p->first;
+	p->waiting = 0;
+	pthread_cond_broadcast(&p->space);
+	return requests;
+}
+
 static bool
 wait_for_work(stator_processor *p, stator_request **requests, order **orders)
 {
@@ -298,13 +323,9 @@ wait_for_work(stator_processor *p, stator_request **requests, order **orders)
 	while (p->first == NULL && p->orders == NULL && !p->stopping)
 		pthread_cond_wait(&p->wake, &p->lock);
 	more = p->first || p->orders || !p->stopping;
-	*requests = p->first;
+	*requests = take_requests(p);
 	*orders = p->orders;
-	p->first = NULL;
-	p->last = &p->first;
 	p->orders = NULL;
-	p->waiting = 0;
-	pthread_cond_broadcast(&p->space);
 	pthread_mutex_unlock(&p->lock);
 	return more;
 }
@@ -342,13 +363,146 @@ processor_main(void *ctx)
 	return NULL;
 }
 
-/* Has something run on the partition's thread, and waits for it. */
+/* Threads of the embedder -------------------------------------------------------- */
+
+/*
+ * Rationale: nobody knows when such a thread comes back, so an order does not
+ * wait for it: whoever gives one takes the partition's turn and follows it.
+ * Orders run no extensions.
+ */
+static void
+hold_for_order(stator_processor *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->givers++;
+	while (p->held)
+		pthread_cond_wait(&p->ordered, &p->lock);
+	p->givers--;
+	p->held = true;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+let_go(stator_processor *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->held = false;
+	if (p->givers)
+		pthread_cond_broadcast(&p->ordered);
+	else
+		pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool
+has_turn(const stator_processor *p)
+{
+	return p->first && !p->held && p->givers == 0;
+}
+
+#define MS INT64_C(1000000)
+
+/* With the lock held; false when it is too late. */
+static bool
+wait_for_turn(stator_processor *p, int64_t until)
+{
+	struct timespec t = {until / (1000 * MS), until % (1000 * MS)};
+
+	if (until < 0)
+		return pthread_cond_wait(&p->wake, &p->lock) == 0;
+	return pthread_cond_clockwait(&p->wake, &p->lock, CLOCK_MONOTONIC,
+				      &t) == 0;
+}
+
+int
+stator__processor_run(stator_processor *p, int64_t timeout_ms, size_t *served)
+{
+	int64_t until = -1;
+	stator_request *requests = NULL;
+	bool stopped;
+
+	if (timeout_ms >= 0 && timeout_ms < INT64_MAX / MS / 2)
+		until = stator__monotonic_ns() + timeout_ms * MS;
+	pthread_mutex_lock(&p->lock);
+	p->runner = pthread_self();
+	p->has_runner = true;
+	while (!has_turn(p) && !p->stopping && timeout_ms &&
+	       wait_for_turn(p, until))
+		;
+	*served = 0;
+	if (has_turn(p)) {
+		*served = p->waiting;
+		requests = take_requests(p);
+		p->held = true;
+	}
+	stopped = p->stopping;
+	pthread_mutex_unlock(&p->lock);
+	if (requests) {
+		run_group(p, requests);
+		let_go(p);
+		return STATOR_OK;
+	}
+	return stopped ? STATOR_NONE : STATOR_OK;
+}
+
+/* With the lock held. */
+static bool
+runs_here(const stator_processor *p)
+{
+	return p->has_runner && pthread_equal(p->runner, pthread_self());
+}
+
+void
+stator__processor_help(stator_processor *p)
+{
+	size_t served;
+	bool more;
+
+	if (!p->serving.own)
+		return;
+	do {
+		pthread_mutex_lock(&p->lock);
+		more = p->first && !p->stopping && runs_here(p);
+		pthread_mutex_unlock(&p->lock);
+	} while (more && stator__processor_run(p, -1, &served) == STATOR_OK);
+}
+
+static void *
+attend_main(void *ctx)
+{
+	stator_processor *p = ctx;
+	size_t served;
+
+	stator__log_at(p->partition->app->name, p->partition->index);
+	while (stator__processor_run(p, -1, &served) == STATOR_OK)
+		;
+	return NULL;
+}
+
+void
+stator__processor_attend(stator_processor *p)
+{
+	if (!p->serving.own || p->attended)
+		return;
+	p->attended = true;
+	stator__thread_start(&p->thread, attend_main, p);
+}
+
+/* Orders ------------------------------------------------------------------------------ */
+
+/* Has something done between two groups, and waits for it. */
 static void
 give_order(stator_processor *p, void (*run)(stator_processor *p, void *ctx),
 	   void *ctx)
 {
 	order o = {run, ctx, false, NULL};
 
+	if (p->serving.own) {
+		hold_for_order(p);
+		run(p, ctx);
+		let_go(p);
+		return;
+	}
 	pthread_mutex_lock(&p->lock);
 	o.next = p->orders;
 	/* It is off the list again before this returns. */
@@ -487,15 +641,15 @@ prepare(stator_processor *p, const stator_deployment *deployment,
 
 stator_processor *
 stator__processor_start(stator_partition *partition,
-			const stator_deployment *deployment, uint32_t queue,
-			stator_gauge *gauge, stator_query_pool *queries,
-			stator_problems *problems)
+			const stator_deployment *deployment,
+			const stator_serving *serving, stator_gauge *gauge,
+			stator_query_pool *queries, stator_problems *problems)
 {
 	stator_processor *p = stator__alloc(sizeof(*p));
 
 	p->partition = partition;
 	p->gauge = gauge;
-	p->queue = queue;
+	p->serving = *serving;
 	p->last = &p->first;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
@@ -505,6 +659,8 @@ stator__processor_start(stator_partition *partition,
 		free_processor(p);
 		return NULL;
 	}
+	if (serving->own)
+		return p;
 	p->committer = stator__committer_start(partition, gauge);
 	stator__thread_start(&p->thread, processor_main, p);
 	return p;
@@ -563,19 +719,27 @@ stator__processor_switch(stator_processor *p)
 bool
 stator__processor_submit(stator_processor *p, stator_request *r, bool wait)
 {
+	const stator_serving *serving = &p->serving;
+	bool was_idle;
+
 	pthread_mutex_lock(&p->lock);
-	while (wait && p->waiting >= p->queue)
+	/* Whoever makes the room does not wait for it. */
+	while (wait && p->waiting >= serving->queue && !runs_here(p))
 		pthread_cond_wait(&p->space, &p->lock);
-	if (p->waiting >= p->queue) {
+	if (p->waiting >= serving->queue) {
 		pthread_mutex_unlock(&p->lock);
 		return false;
 	}
+	was_idle = p->first == NULL;
 	r->next = NULL;
 	*p->last = r;
 	p->last = &r->next;
 	p->waiting++;
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
+	if (was_idle && serving->on_work)
+		serving->on_work(serving->ctx, p->partition->app->name,
+				 p->partition->index);
 	return true;
 }
 
@@ -589,13 +753,19 @@ stator__processor_catch_up(stator_processor *p)
 void
 stator__processor_stop(stator_processor *p)
 {
+	stator__processor_attend(p);
 	stator__async_stop(p->crew.async);
 	p->crew.async = NULL;
 	pthread_mutex_lock(&p->lock);
 	p->stopping = true;
-	pthread_cond_signal(&p->wake);
+	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
 	pthread_join(p->thread, NULL);
+}
+
+void
+stator__processor_free(stator_processor *p)
+{
 	free_processor(p);
 }
 
@@ -610,9 +780,9 @@ stator__gauge_add(stator_gauge *g, bool query, bool wait)
 	bool room;
 
 	pthread_mutex_lock(&g->lock);
-	while (wait && query && g->queries == MOST_QUERIES)
+	while (wait && query && g->queries == MOST_QUERIES && !g->closed)
 		pthread_cond_wait(&g->changed, &g->lock);
-	room = !query || g->queries < MOST_QUERIES;
+	room = !g->closed && (!query || g->queries < MOST_QUERIES);
 	g->open += room;
 	g->queries += query && room;
 	pthread_mutex_unlock(&g->lock);
@@ -630,6 +800,26 @@ stator__gauge_done(stator_gauge *g, bool query)
 	if (--g->open == 0 || full)
 		pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);
+}
+
+void
+stator__gauge_close(stator_gauge *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->closed = true;
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
+bool
+stator__gauge_closed(stator_gauge *g)
+{
+	bool closed;
+
+	pthread_mutex_lock(&g->lock);
+	closed = g->closed;
+	pthread_mutex_unlock(&g->lock);
+	return closed;
 }
 
 void

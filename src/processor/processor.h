@@ -28,6 +28,7 @@ typedef struct stator_request {
 	stator_on_reply on_reply;
 	void *ctx;
 	stator_buf reply; /* held until the commit */
+	int64_t status;	  /* of the reply */
 	struct stator_request *next;
 } stator_request;
 
@@ -215,20 +216,44 @@ typedef struct stator_gauge {
 	pthread_cond_t changed;
 	uint64_t open;
 	uint64_t queries; /* of these */
+	bool closed;	  /* none is taken any more */
 } stator_gauge;
 
-/* One more; while there are too many queries, one waits, or gets false. */
+/* One more; while there are too many queries, one waits, or gets false, as all
+ * do once it is closed. */
 bool stator__gauge_add(stator_gauge *gauge, bool query, bool wait);
 void stator__gauge_done(stator_gauge *gauge, bool query);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
+void stator__gauge_close(stator_gauge *gauge);
+bool stator__gauge_closed(stator_gauge *gauge);
 
 typedef struct stator_query_pool stator_query_pool;
 
+/* How a partition is served. */
+typedef struct stator_serving {
+	uint32_t queue; /* requests that may wait */
+	bool own;	/* by threads of the embedder, which call `run` */
+	/* When something waits where nothing did, or NULL. */
+	void (*on_work)(void *ctx, const char *app, uint32_t partition);
+	void *ctx;
+} stator_serving;
+
 stator_processor *stator__processor_start(stator_partition *partition,
 					  const stator_deployment *deployment,
-					  uint32_t queue, stator_gauge *gauge,
+					  const stator_serving *serving,
+					  stator_gauge *gauge,
 					  stator_query_pool *queries,
 					  stator_problems *problems);
+/*
+ * Waits until something waits, at most so long (less than 0: for ever), and
+ * serves all of it. NONE when the processor has been stopped.
+ */
+int stator__processor_run(stator_processor *p, int64_t timeout_ms,
+			  size_t *served);
+/* If this is the thread that runs it: serves all that waits. */
+void stator__processor_help(stator_processor *p);
+/* A thread serves what threads of the embedder do not, until `stop`. */
+void stator__processor_attend(stator_processor *p);
 /*
  * Makes what another deployment needs; when there are problems nothing has
  * changed. Then goes over to it, between two groups: what began on the old one
@@ -247,8 +272,9 @@ bool stator__processor_submit(stator_processor *p, stator_request *r,
 			      bool wait);
 /* Waits until the asynchronous projectors have seen all events. */
 void stator__processor_catch_up(stator_processor *p);
-/* Answers everything that is queued, then stops. */
+/* Answers everything that is queued, then stops its threads. */
 void stator__processor_stop(stator_processor *p);
+void stator__processor_free(stator_processor *p); /* behind `stop` */
 
 stator_query_pool *stator__queries_start(stator_app *app,
 					 const stator_deployment *deployment,
