@@ -115,6 +115,89 @@ the host has been stopped; open another
 ]], embed("upgrade", image((MODULE:gsub("Version = 1", "Version = 2")))))
   end)
 
+  describe("metrics", function()
+    local rows, lines
+
+    setup(function()
+      local by_kind = { extension = {}, storage = {}, projector = {}, partition = {}, host = {} }
+      local name = { extension = "extension", storage = "storage", projector = "partition",
+        partition = "partition", host = "kind" }
+      for line in embed("metrics"):gmatch "[^\n]+" do
+        if line:match '^{"kind"' then
+          local m = stator.json.decode(line)
+          by_kind[m.kind][m[name[m.kind]]] = m
+        elseif line:match '^200 {"id":3' then
+          rows = stator.json.decode(line:sub(5)).rows
+        end
+      end
+      lines = by_kind
+      stator.clean()
+    end)
+
+    it("count runs, errors and limits of each extension", function()
+      local function of(name)
+        local e = lines.extension[name]
+        return { e.runs, e.errors, e.limits }
+      end
+      assert.same({ 20, 0, 0 }, of "shop.Put")
+      assert.same({ 1, 1, 0 }, of "shop.Fail")
+      assert.same({ 1, 1, 1 }, of "shop.Spin")
+      assert.same({ 20, 0, 0 }, of "shop.Add")
+    end)
+
+    it("have a histogram of how long runs took", function()
+      local time = lines.extension["shop.Spin"].time
+      assert.equal(time.max_ns, time.p50_ns)
+      assert.equal(time.max_ns, time.sum_ns)
+      assert.is_true(time.max_ns >= 100e6, time.max_ns)
+      local ends, count, before = 0, 0, 0
+      for _, bucket in ipairs(lines.extension["shop.Put"].time.buckets) do
+        assert.is_true(bucket[1] > before)
+        before, ends, count = bucket[1], ends + 1, count + bucket[2]
+      end
+      assert.equal(20, count)
+      local put = lines.extension["shop.Put"].time
+      assert.is_true(put.p50_ns <= put.p99_ns and put.p99_ns <= put.p999_ns
+        and put.p999_ns <= put.max_ns)
+    end)
+
+    it("count calls of each storage", function()
+      assert.equal(20, lines.storage["sys.Result"].calls)
+      assert.equal(0, lines.storage["sys.Result"].errors)
+      assert.is_true(lines.storage["sys.View"].calls >= 40)
+      assert.is_true(lines.storage["sys.View"].timed >= 1)
+    end)
+
+    it("have queue, commits and events of each partition", function()
+      local p = lines.partition[1]
+      assert.same({ 0, 20, 22, 2, 1 }, { p.waiting, p.events, p.commands, p.commands_failed,
+        p.queries })
+      assert.is_true(p.commits.count >= 1)
+      assert.equal(0, lines.partition[0].commands)
+      assert.equal(0, p.commit_errors)
+    end)
+
+    it("say how far asynchronous projectors are", function()
+      assert.same({ 20, 0 }, { lines.projector[1].offset, lines.projector[1].lag })
+      assert.same({ 0, 0 }, { lines.projector[2].offset, lines.projector[2].lag })
+    end)
+
+    it("count requests that were not taken", function()
+      assert.equal(1, lines.host.host.refused)
+    end)
+
+    it("are given to operators by sys.Metrics", function()
+      local found = {}
+      for _, row in ipairs(rows) do found[row.Name or row.Kind .. row.Partition] = row end
+      assert.same({ 1, 1, 1 }, { found["shop.Spin"].Count, found["shop.Spin"].Errors,
+        found["shop.Spin"].Limits })
+      assert.is_true(found["shop.Spin"].P999Ns >= 100e6)
+      assert.equal("storage", found["sys.View"].Kind)
+      assert.equal(0, found.partition1.Waiting)
+      assert.equal("projector", found["shop.Add"] and rows[4].Kind)
+    end)
+  end)
+
   it("says what is wrong with a partition that is to be run", function()
     assert.equal([[
 shop has partitions 0 to 2, not 9

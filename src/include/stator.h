@@ -359,6 +359,34 @@ STATOR_API int stator_host_run_partition(stator_host *host, const char *app,
 					 uint32_t partition, int64_t timeout_ms,
 					 size_t *served, stator_error *err);
 
+/* Metrics ----------------------------------------------------------------- */
+
+/*
+ * What has been counted since the application was deployed first, as lines of
+ * JSON, each with a "kind":
+ *
+ *	host       open, open_queries: requests under way; refused: not taken
+ *	partition  waiting: requests in its queue; events; commands, queries and
+ *		   how many of these failed; commits: their times
+ *	projector  of a partition, asynchronous: offset of the last event that
+ *		   it has seen, lag: how many there are behind that
+ *	extension  runs, errors (of runs), limits (of errors), refused: not
+ *		   begun, in quarantine; time: of its runs
+ *	storage    calls by extensions, errors; timed, timed_ns: how many of the
+ *		   calls were timed, and how long those took together
+ *
+ * Times are objects: count, sum_ns, max_ns, p50_ns, p90_ns, p99_ns, p999_ns, and
+ * buckets: [[end, count], ...], where what took less than `end` ns, and not
+ * less than the end before it, is counted; a bucket is an eighth wide. All
+ * calls of plugins are timed, of the host's own storages each 64th.
+ * Extensions and storages are counted over all partitions and versions.
+ *
+ * `on_line` is called as for replies, and by this function only. [any-thread],
+ * also from callbacks and extensions.
+ */
+STATOR_API void stator_host_metrics(stator_host *host, stator_on_reply on_line,
+				    void *ctx);
+
 /* Data from outside ------------------------------------------------------- */
 
 /* What `stator dump` prints. */

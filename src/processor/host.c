@@ -14,6 +14,7 @@ struct stator_host {
 	bool waits; /* where there is no room */
 	pthread_mutex_t deploying; /* one at a time */
 	bool stopped;
+	uint64_t refused; /* requests that were not taken */
 	stator_gauge gauge;
 	stator_app *app; /* NULL until one is deployed */
 	stator_query_pool *queries;
@@ -494,8 +495,9 @@ stator_check(const char *image, const stator_host_opts *opts,
 }
 
 static void
-refuse(stator_request *r, const stator_error *err)
+refuse(stator_host *h, stator_request *r, const stator_error *err)
 {
+	__atomic_add_fetch(&h->refused, 1, __ATOMIC_RELAXED);
 	stator__reply_error(r, stator__status_http(err->code), err);
 	stator__reply_send(r);
 }
@@ -514,7 +516,7 @@ refuse_full(stator_host *h, stator_request *r)
 		stator__fail(&err, STATOR_BUSY,
 			     "as many queries as there can be are under way; "
 			     "ask again later");
-	refuse(r, &err);
+	refuse(h, r, &err);
 }
 
 /* NULL until one is deployed. */
@@ -531,13 +533,13 @@ submit(stator_host *h, stator_request *r, const stator_error *wrong)
 	stator_error err;
 
 	if (wrong->code) {
-		refuse(r, wrong);
+		refuse(h, r, wrong);
 		return;
 	}
 	if (processors_of(h) == NULL) {
 		stator__fail(&err, STATOR_NOT_FOUND,
 			     "no application is deployed");
-		refuse(r, &err);
+		refuse(h, r, &err);
 		return;
 	}
 	p = stator__app_partition(h->app, r->wsid);
@@ -550,7 +552,7 @@ submit(stator_host *h, stator_request *r, const stator_error *wrong)
 			     "%u requests wait at partition %u, and no more "
 			     "can; ask again later",
 			     h->serving.queue, p->index);
-		refuse(r, &err);
+		refuse(h, r, &err);
 	}
 }
 
@@ -718,4 +720,19 @@ stator_host_backup(stator_host *h, const char *to,
 	leave(before);
 	free(version);
 	return code;
+}
+
+void
+stator_host_metrics(stator_host *h, stator_on_reply on_line, void *ctx)
+{
+	stator_host_counts counts = {
+		.refused = __atomic_load_n(&h->refused, __ATOMIC_RELAXED)};
+
+	pthread_mutex_lock(&h->gauge.lock);
+	counts.open = h->gauge.open;
+	counts.queries = h->gauge.queries;
+	pthread_mutex_unlock(&h->gauge.lock);
+	stator__metrics_host(&counts, on_line, ctx);
+	if (processors_of(h))
+		stator__metrics_app(h->app, on_line, ctx);
 }

@@ -127,6 +127,8 @@ read_plog_next(stator_processor *p, stator_error *err)
 
 	stator__arena_reset(arena);
 	p->commander.plog_next = p->plog_stored = next;
+	__atomic_store_n(&p->partition->meter->last_event, (uint64_t)next - 1,
+			 __ATOMIC_RELAXED);
 	return code < 0 ? code : STATOR_OK;
 }
 
@@ -158,7 +160,7 @@ close_group(stator_processor *p, stator_error *err)
 		*err = p->failure;
 		p->failure.code = STATOR_OK;
 		stator__map_clear(g->map);
-		stator__group_reply(g, p->gauge, err);
+		stator__group_reply(g, p->partition, p->gauge, err);
 		look_afresh(p);
 		read_plog_next(p, &ignored);
 		return err->code;
@@ -218,7 +220,7 @@ start_query(stator_processor *p, stator_request *r)
 						   &snapshot, &err);
 	if (code) {
 		stator__reply_error(r, stator__status_http(code), &err);
-		stator__reply_send(r);
+		stator__query_reply(p->partition, r);
 		stator__gauge_done(p->gauge, true);
 		return;
 	}
@@ -301,6 +303,15 @@ run_group(stator_processor *p, stator_request *r)
 
 /* The thread ----------------------------------------------------------------------- */
 
+/* With the lock held. */
+static void
+set_waiting(stator_processor *p, uint32_t waiting)
+{
+	p->waiting = waiting;
+	__atomic_store_n(&p->partition->meter->waiting, waiting,
+			 __ATOMIC_RELAXED);
+}
+
 /* With the lock held: all that waits. */
 static stator_request *
 take_requests(stator_processor *p)
@@ -309,7 +320,7 @@ take_requests(stator_processor *p)
 
 	p->first = NULL;
 	p->last = &p->first;
-	p->waiting = 0;
+	set_waiting(p, 0);
 	pthread_cond_broadcast(&p->space);
 	return requests;
 }
@@ -734,7 +745,7 @@ stator__processor_submit(stator_processor *p, stator_request *r, bool wait)
 	r->next = NULL;
 	*p->last = r;
 	p->last = &r->next;
-	p->waiting++;
+	set_waiting(p, p->waiting + 1);
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
 	if (was_idle && serving->on_work)

@@ -140,6 +140,8 @@ int stator__argument_read(stator_worker *w, const stator_ext *ext,
 			  const stator_json *json, int64_t *next_raw_id,
 			  stator_row *out, stator_error *err);
 
+/* Counts it and gives the reply. */
+void stator__query_reply(const stator_partition *partition, stator_request *r);
 /* Runs one query on the worker's view. */
 void stator__query_run(stator_worker *w, stator_rows *rows, stator_request *r);
 
@@ -302,8 +304,8 @@ void stator__group_hold(stator_group *g, stator_request *r);
 int stator__group_commit(stator_group *g, const stator_partition *partition,
 			 stator_gauge *gauge, stator_error *err);
 /* Replies to all that it holds; `failure` in place of their replies. */
-void stator__group_reply(stator_group *g, stator_gauge *gauge,
-			 const stator_error *failure);
+void stator__group_reply(stator_group *g, const stator_partition *partition,
+			 stator_gauge *gauge, const stator_error *failure);
 
 /* A thread that commits groups, one at a time. */
 typedef struct stator_committer stator_committer;
@@ -398,6 +400,18 @@ int stator__projector_can_rebuild(const stator_def *def, const stator_ext *ext,
 int stator__projector_drop_views(const stator_view *view, stator_map *map,
 				 stator_arena *arena, const stator_ext *ext,
 				 size_t most, stator_error *err);
+
+/* Metrics ------------------------------------------------------------------------------- */
+
+typedef struct stator_host_counts {
+	uint64_t open, queries; /* requests under way; queries of these */
+	uint64_t refused;	/* that were not taken */
+} stator_host_counts;
+
+void stator__metrics_host(const stator_host_counts *counts,
+			  stator_on_reply on_line, void *ctx);
+void stator__metrics_app(const stator_app *app, stator_on_reply on_line,
+			 void *ctx);
 
 /* Dumps --------------------------------------------------------------------------------- */
 

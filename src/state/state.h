@@ -70,8 +70,16 @@ typedef struct stator_open_cursor {
 	const stator_handle *handle;
 } stator_open_cursor;
 
+/* What a thread has called a storage for. */
+typedef struct stator_storage_meter {
+	uint64_t calls, errors;
+	uint64_t timed, timed_ns; /* of the calls: those that were timed */
+} stator_storage_meter;
+
 struct stator_state {
 	stator_io io; /* first: storages are given its `run` */
+	stator_storage_meter *meters; /* by binding; NULL: nobody counts */
+	int64_t timed_from;	      /* of the call; 0: it is not timed */
 	stator_arena arena;
 	const stator_ext *ext;
 	stator_limits limits;
