@@ -102,7 +102,8 @@ describe("stator.h", function()
     assert.equal([[
 0 replies
 300 replies, 0 refused
-503 {"id":1,"status":503,"error":{"code":"BUSY","message":"the host is being stopped; ask another one"}}
+503 {"id":1,"status":503,"error":{"code":"BUSY","message":"]]
+      .. [[the host is being stopped; ask another one"}}
 none
 the host has been stopped; open another
 ]], embed "nobody")

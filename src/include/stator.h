@@ -92,6 +92,17 @@ STATOR_API const char *stator_strerror(int code);
 /* "1.0.0" [any-thread] */
 STATOR_API const char *stator_version_string(void);
 
+/*
+ * Fills `err`, unless it is NULL, with the code and one line of text, and
+ * returns the code: what an extension in C fails with. [any-thread]
+ */
+STATOR_API int stator_fail(stator_error *err, int code, const char *format,
+			   ...)
+#if defined(__GNUC__)
+	__attribute__((format(printf, 3, 4)))
+#endif
+	;
+
 /* Memory ------------------------------------------------------------------ */
 
 /*

@@ -33,6 +33,17 @@ stator_strerror(int code)
 	return stator__status_text(code);
 }
 
+int
+stator_fail(stator_error *err, int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	stator__vfail(err, code, format, args);
+	va_end(args);
+	return code;
+}
+
 const char *
 stator_version_string(void)
 {
