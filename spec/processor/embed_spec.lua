@@ -6,8 +6,12 @@ local SCHEMA = [[
   TYPE Row (Version int32, Sum int64);
   VIEW Sum (One int32 NOT NULL, Two int32 NOT NULL, Sum int64,
     PRIMARY KEY ((One), Two)) AS RESULT OF Add;
+  TABLE Thing INHERITS sys.CDoc (N int64);
+  TYPE MakeResult (Thing ref(Thing));
   EXTENSION ENGINE BUILTIN (
     COMMAND Put(PutParams) INTENTS(sys.Result) RETURNS PutResult;
+    COMMAND Make() INTENTS(sys.Record(Thing), sys.Result) RETURNS MakeResult;
+    COMMAND Err();
   );
   EXTENSION ENGINE LUA (
     COMMAND Fail();
@@ -114,6 +118,14 @@ the host has been stopped; open another
 200 {"id":1,"status":200,"offset":1,"result":{"Twice":8}}
 200 {"id":2,"status":200,"rows":[{"Version":2}]}
 ]], embed("upgrade", image((MODULE:gsub("Version = 1", "Version = 2")))))
+  end)
+
+  it("gives new records an ID, and a NULL its reason", function()
+    assert.equal([[
+200 {"id":1,"status":200,"offset":1,"new_ids":{"1":200001},"result":{"Thing":200001}}
+500 {"id":2,"status":500,"error":{"code":"EXTENSION_FAILED","message":"shop.Err: ]]
+      .. [[no storage is called sys.Nothing"}}
+]], embed "builtin")
   end)
 
   describe("metrics", function()

@@ -39,16 +39,17 @@
  * whole program.
  *
  * Functions that can fail return a status of stator_plugin.h: STATOR_OK is 0,
- * STATOR_NONE is 1 and no error, errors are negative. Then `err`, which may be
- * NULL, has the code and one line of text; it is left alone otherwise. Structs
+ * STATOR_NONE is 1 and no error, errors are negative. Then `err` has the code
+ * and one line of text; what is in it otherwise means nothing. It may be NULL,
+ * but not inside of a run. Structs
  * of options begin with their ..._INIT: it says how large they were when your
  * program was compiled, and later versions add fields at the end only.
  *
  * Threads. A host has, for each partition, a thread that runs commands and one
  * that makes them durable (none of them with STATOR_THREADS_OWN), one for its
- * asynchronous projectors, and one or two of its store; for an application
- * those that run queries; for the process one that watches over time. All of
- * them end in `stator_host_close`. Callbacks say on which they run. `on_reply`
+ * asynchronous projectors, and one for its store; for the application those
+ * that run queries; for the process one that watches over time. All of them
+ * have ended when `stator_host_close` returns. Callbacks say on which they run. `on_reply`
  * and `on_log` must not block, nor call into the host: what waits for the
  * partition waits for them.
  *
@@ -61,7 +62,7 @@
  * alternate signal stack if it has none. Neither the allocator nor that signal
  * are a host's; there are no other globals, and two hosts know nothing of each
  * other. The process is never ended, except that running out of memory does.
- * It must not be forked and go on in the child without exec.
+ * A child that is forked leaves its parent's hosts alone; it may open others.
  *
  * Words: *borrowed until X*, *caller frees with Y*, *taken*; tags:
  * [any-thread], [run] (inside a builtin extension, on its thread).
@@ -170,7 +171,8 @@ typedef struct stator_log_line {
 	int64_t offset;		/* of the event in the PLog, or 0 */
 } stator_log_line;
 
-/* From any thread of the host, several at once; it must not call the host. */
+/* From any thread that works for the host, several at once; it must not call
+ * the host. */
 typedef void (*stator_on_log)(void *ctx, const stator_log_line *line);
 
 enum { STATOR_LOG_FORMAT_TEXT = 0, STATOR_LOG_FORMAT_JSON = 1 };
@@ -564,7 +566,10 @@ STATOR_API int stator_plugin_describe(const char *file, int as_json,
 
 /* State, for builtin extensions ------------------------------------------ */
 
-/* A key or the values of an intent, by field names. Lives until the run ends.
+/*
+ * A key or the values of an intent, by field names. Lives until the run ends.
+ * Below, a NULL that one function gave can be handed to the next one, with the
+ * same `err`: it fails for the same reason. So to look at the end is enough.
  */
 typedef struct stator_fields stator_fields;
 
@@ -600,6 +605,13 @@ STATOR_API stator_fields *stator_update(stator_state *state,
 					stator_fields *key,
 					const stator_row *row,
 					stator_error *err);
+
+/*
+ * The ID that `stator_new` has given a record, to be put into refs and results:
+ * a raw one, in the place of which comes the real one when the run has ended; 0
+ * for all that is not a new record. [run]
+ */
+STATOR_API int64_t stator_new_id(const stator_fields *fields);
 
 /* The argument, the unlogged one, the event: OK or NONE. [run] */
 STATOR_API int stator_argument(stator_state *state, stator_row *row);

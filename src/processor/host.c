@@ -431,8 +431,11 @@ stator_host_deploy(stator_host *h, const char *image, const char *data,
 		   const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_log_place before = enter(h);
+	stator_error ignored;
 	int code;
 
+	if (err == NULL)
+		err = &ignored;
 	pthread_mutex_lock(&h->deploying);
 	if (h->stopped)
 		code = stator__fail(err, STATOR_INVALID,
@@ -716,8 +719,11 @@ stator_host_backup(stator_host *h, const char *to,
 {
 	stator_log_place before = enter(h);
 	char *version = NULL;
+	stator_error ignored;
 	int code;
 
+	if (err == NULL)
+		err = &ignored;
 	pthread_mutex_lock(&h->deploying);
 	if (h->app)
 		version = stator__strdup(
