@@ -106,8 +106,21 @@ soak: $(BUILD)/stator ## a long life in some minutes: memory and descriptors sta
 abi: ## compare stator_plugin.h with what was released; the specs do it too
 	$(Q)spec/support/abi check
 
-examples: all ## run every example and compare with what is expected
-	@for e in examples/*/; do STATOR=$(BUILD)/stator examples/verify $$e || exit 1; done
+examples: all $(BUILD)/partition-processor ## run every example and compare with what is expected
+	@for e in examples/*/; do STATOR=$(BUILD)/stator PROCESSOR=$(BUILD)/partition-processor \
+		examples/verify $$e || exit 1; done
+
+# A program against the library as it is installed, in a place of its own.
+STAGE = $(abspath $(BUILD)/install)
+$(BUILD)/partition-processor: examples/partition-processor/main.c $(BUILD)/libstator.so \
+		$(wildcard src/include/*)
+	$(Q)rm -rf $(STAGE)
+	$(Q)$(MAKE) --no-print-directory -s install DESTDIR=$(STAGE)
+	$(say) EXAMPLE $@
+	$(Q)PKG_CONFIG_PATH=$(STAGE)$(PREFIX)/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$(STAGE) \
+		$(MAKE) --no-print-directory -s -C examples/partition-processor -B OUT=$(abspath $@) \
+		CFLAGS="-g -Wall -Wextra -Werror $(if $(SANITIZER),-fsanitize=$(SANITIZER))" \
+		LDFLAGS=-Wl,-rpath,$(STAGE)$(PREFIX)/lib
 
 # Benchmarks are linked to the archive: they measure rooms from the inside.
 BENCH = $(BUILD)/bench
@@ -171,13 +184,16 @@ $(BENCH)/peers: $(wildcard bench/peers/*.[ch]) $(BENCH)/libledger.a $(BUILD)/lib
 		$(if $(SQLITE),-lsqlite3)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include share/man/man1)
 	install $(BUILD)/stator $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libstator.a $(DESTDIR)$(PREFIX)/lib
 	install $(BUILD)/libstator.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib
 	ln -sf libstator.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libstator.so.$(SOVERSION)
 	ln -sf libstator.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libstator.so
 	install -m 644 src/include/stator.h src/include/stator_plugin.h $(DESTDIR)$(PREFIX)/include
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' src/include/stator.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/stator.pc
+	install -m 644 src/cli/stator.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean: ## remove what was built
 	rm -rf build

@@ -61,6 +61,34 @@ describe("examples", function()
   end
 end)
 
+describe("the partition processor", function()
+  after_each(stator.clean)
+
+  -- The library is installed, and the program compiled against that.
+  local program = stator.build .. "/partition-processor"
+
+  setup(function()
+    local code, _, err = stator.shell(("env -u MAKEFLAGS -u MAKELEVEL make -s %s %s"):format(
+      stator.sanitized and "SANITIZER=address,undefined" or "",
+      program:gsub("^.*/(build/)", "%1")))
+    assert.equal(0, code, err)
+  end)
+
+  it("replies as expected", function()
+    local code, out, err = command(("PROCESSOR=%s examples/verify examples/partition-processor")
+      :format(stator.quote(program)))
+    assert.equal("", err)
+    assert.equal(0, code, out)
+  end)
+
+  it("says at its end what it has done", function()
+    local _, _, err = stator.shell(("env -u LD_PRELOAD %s examples/partition-processor %s < "
+      .. "examples/partition-processor/requests.jsonl"):format(program, stator.folder()))
+    assert.matches('"extension":"parking.Park","runs":6,', err, 1, true)
+    assert.matches('"storage":"parking.Tariff","calls":6,', err, 1, true)
+  end)
+end)
+
 describe("examples/verify", function()
   after_each(stator.clean)
 

@@ -181,6 +181,7 @@ open_partition(stator_app *app, uint32_t i, const stator_version *version,
 
 	p->app = app;
 	p->index = i;
+	p->meter = &app->metrics->partitions[i];
 	if (opts->folders_only) {
 		free(path);
 		return STATOR_OK;
@@ -236,6 +237,7 @@ open_all(stator_app *app, const stator_version *version, const char *data,
 		code = settle_partitions(app, &version->descriptor, opts, err);
 	if (code)
 		return code;
+	app->metrics = stator__metrics_new(app->partition_count);
 	app->partitions = stator__alloc(app->partition_count *
 					sizeof(*app->partitions));
 	for (uint32_t i = 0; i < app->partition_count && !code; i++)
@@ -279,6 +281,7 @@ stator__app_close(stator_app *app)
 			p->ops->close(p->store);
 	}
 	free(app->partitions);
+	stator__metrics_free(app->metrics);
 	if (app->lock >= 0)
 		close(app->lock);
 	free(app->data);

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "app/metrics.h"
 #include "engine/engine.h"
 
 typedef enum stator_durability {
@@ -141,6 +142,7 @@ typedef struct stator_partition {
 	uint32_t index;
 	const stator_store_ops *ops;
 	stator_store *store;
+	stator_partition_meter *meter;
 } stator_partition;
 
 /* What an extension of a partition has done to its limits. */
@@ -188,6 +190,7 @@ typedef struct stator_worker {
 	stator_state state;
 	stator_engine_env *envs; /* by package and engine */
 	stator_engine **engines;
+	stator_meters *meters;
 	stator_view view;
 	/* Snapshots of other partitions that the run has looked into. */
 	stator_view *others;
@@ -202,6 +205,10 @@ void stator__worker_free(stator_worker *worker);
  * is about. The state is the caller's until `stator__worker_end`. */
 int stator__worker_run(stator_worker *worker, const stator_ext *ext,
 		       stator_error *err);
+/* The same, counted and timed. Rationale: the clock costs more than a run of
+ * nothing, which is not so in a request. */
+int stator__worker_count(stator_worker *worker, const stator_ext *ext,
+			 stator_error *err);
 void stator__worker_end(stator_worker *worker);
 /* The time, by the host's clock. */
 int64_t stator__worker_now(const stator_worker *worker);
@@ -216,6 +223,7 @@ struct stator_app {
 	int lock;   /* of the folder; -1: read only */
 	stator_partition *partitions;
 	uint32_t partition_count;
+	stator_metrics *metrics;
 };
 
 typedef struct stator_app_opts {

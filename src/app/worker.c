@@ -120,6 +120,9 @@ stator__worker_new(stator_partition *partition,
 				   sizeof(*w->engines));
 	w->others = stator__alloc(partition->app->partition_count *
 				  sizeof(*w->others));
+	w->meters = stator__meters_new(partition->app->metrics, v->def,
+				       v->registry);
+	w->state.meters = w->meters->storages;
 	w->view.ops = partition->ops;
 	w->state.io.def = v->def;
 	w->state.io.view_of = view_of;
@@ -157,6 +160,7 @@ stator__worker_free(stator_worker *w)
 		if (w->engines[i])
 			w->engines[i]->ops->finit(w->engines[i]);
 	stator__state_free(&w->state);
+	stator__meters_free(w->meters);
 	close_others(w);
 	free(w->others);
 	free(w->engines);
@@ -192,6 +196,21 @@ stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 	engine->ops->reset(engine);
 	stator__breaker_note(breaker, &w->state.limits, ext,
 			     stator__status_is_limit(code) ? err : NULL);
+	return code;
+}
+
+int
+stator__worker_count(stator_worker *w, const stator_ext *ext,
+		     stator_error *err)
+{
+	int64_t began = stator__monotonic_ns();
+	int code = stator__worker_run(w, ext, err);
+
+	if (code == STATOR_QUARANTINED)
+		stator__meters_refused(w->meters, ext);
+	else
+		stator__meters_run(w->meters, ext,
+				   stator__monotonic_ns() - began, code);
 	return code;
 }
 

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h> /* before `free` is another one */
 #include <string.h>
 
 #include "stator_plugin.h"
@@ -24,6 +25,17 @@
 #define STATOR_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* Memory -------------------------------------------------------------- */
+
+/*
+ * What is taken here is freed by `free`, which is the embedder's when there is
+ * one (stator_set_allocator), and never libc's then: so what libc hands out
+ * (vasprintf, realpath ...) is not freed by it. The first three may be NULL.
+ */
+void *stator__memory(size_t size);
+void *stator__memory_zero(size_t size);
+void *stator__memory_resize(void *p, size_t size);
+void stator__free(void *p);
+#define free(p) stator__free(p)
 
 /* Zeroed memory; the caller frees it with `free`. Never NULL. */
 void *stator__alloc(size_t size);

@@ -27,13 +27,13 @@ or_die(void *p)
 void *
 stator__alloc(size_t size)
 {
-	return or_die(calloc(1, size ? size : 1));
+	return or_die(stator__memory_zero(size ? size : 1));
 }
 
 void *
 stator__realloc(void *p, size_t size)
 {
-	return or_die(realloc(p, size ? size : 1));
+	return or_die(stator__memory_resize(p, size ? size : 1));
 }
 
 char *
@@ -54,14 +54,18 @@ stator__strdup(const char *s)
 char *
 stator__format(const char *format, ...)
 {
-	va_list args;
+	va_list args, again;
 	char *text;
+	int size;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
+	va_copy(again, args);
+	size = vsnprintf(NULL, 0, format, args);
+	text = stator__alloc((size_t)size + 1);
+	vsnprintf(text, (size_t)size + 1, format, again);
+	va_end(again);
 	va_end(args);
-	return or_die(text);
+	return text;
 }
 
 void *
@@ -84,7 +88,7 @@ stator__arena_refill(stator_arena *arena, size_t size)
 
 	while (want < size)
 		want *= 2;
-	block = or_die(malloc(sizeof(*block) + want));
+	block = or_die(stator__memory(sizeof(*block) + want));
 	block->older = arena->block;
 	block->size = want;
 	arena->block = block;

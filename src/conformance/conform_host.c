@@ -73,7 +73,7 @@ guarded_alloc(size_t size)
 	pthread_mutex_lock(&child.lock);
 	if (fails_now() || size > SIZE_MAX / 2)
 		goto out;
-	b = malloc(sizeof(*b) + size + GUARD);
+	b = stator__memory(sizeof(*b) + size + GUARD);
 	if (b == NULL)
 		goto out;
 	p = (uint8_t *)(b + 1);

@@ -15,19 +15,54 @@
  *	stator_error err;
  *	stator_host *host;
  *
- *	stator_host_open(&host, NULL, &err);
- *	stator_host_deploy(host, "examples/restaurant", "data", NULL, &err);
+ *	if (stator_host_open(&host, NULL, &err) ||
+ *	    stator_host_deploy(host, "examples/restaurant", "data", NULL,
+ *			       &err)) {
+ *		fprintf(stderr, "%s: %s\n", stator_status_name(err.code),
+ *			err.msg);
+ *		return 1;
+ *	}
  *	stator_host_submit(host, request, request_size, on_reply, NULL);
  *	stator_host_drain(host);
  *	stator_host_close(host);
  *
+ * Or one at a time: `stator_host_call` gives the reply back. Requests and
+ * replies are those of `stator run` (docs/requests.md):
+ *
+ *	{"id":1,"wsid":7,"command":"restaurant.NewOrder","args":{...}}
+ *	{"id":1,"status":200,"offset":1,"new_ids":{...},"result":{...}}
+ *
+ * Below, in this order: status and errors, memory, hosts and their options,
+ * deploying, requests, partitions on threads of your own, metrics, data that is
+ * looked at from outside, upkeep, plugins, and state for extensions in C.
+ * docs/embedding.md tells it as a story; examples/partition-processor is a
+ * whole program.
+ *
+ * Functions that can fail return a status of stator_plugin.h: STATOR_OK is 0,
+ * STATOR_NONE is 1 and no error, errors are negative. Then `err` has the code
+ * and one line of text; what is in it otherwise means nothing. It may be NULL,
+ * but not inside of a run. Structs
+ * of options begin with their ..._INIT: it says how large they were when your
+ * program was compiled, and later versions add fields at the end only.
+ *
+ * Threads. A host has, for each partition, a thread that runs commands and one
+ * that makes them durable (none of them with STATOR_THREADS_OWN), one for its
+ * asynchronous projectors, and one for its store; for the application those
+ * that run queries; for the process one that watches over time. All of them
+ * have ended when `stator_host_close` returns. Callbacks say on which they run. `on_reply`
+ * and `on_log` must not block, nor call into the host: what waits for the
+ * partition waits for them.
+ *
  * Caveats. A partition's data is opened by one process at a time. A reply is
- * given when its event is durable. `on_reply` runs on a thread of the host: it
- * must not block, nor call into the host. The host takes one signal, SIGURG
- * unless its options say another, to stop extensions that run too long; signals
- * of this number that are not its own go to the handler that stood before. It
- * has no globals but that, and never ends the process, except that running out
- * of memory does.
+ * given when its event is durable. Of what belongs to the process, Stator takes
+ * one signal, SIGURG unless the options say another, to stop extensions that
+ * run too long; signals of this number that are not its own go to the handler
+ * that stood before, and with STATOR_PREEMPTION_FUEL it takes none. Threads
+ * that run extensions must not block it; one of yours that does gets an
+ * alternate signal stack if it has none. Neither the allocator nor that signal
+ * are a host's; there are no other globals, and two hosts know nothing of each
+ * other. The process is never ended, except that running out of memory does.
+ * A child that is forked leaves its parent's hosts alone; it may open others.
  *
  * Words: *borrowed until X*, *caller frees with Y*, *taken*; tags:
  * [any-thread], [run] (inside a builtin extension, on its thread).
@@ -50,11 +85,58 @@ extern "C" {
 typedef struct stator_host stator_host;
 typedef struct stator_state stator_state;
 
+/* Status ------------------------------------------------------------------ */
+
 /* Name and text of a status; static strings. [any-thread] */
 STATOR_API const char *stator_status_name(int code);
 STATOR_API const char *stator_strerror(int code);
 /* "1.0.0" [any-thread] */
 STATOR_API const char *stator_version_string(void);
+
+/*
+ * Fills `err`, unless it is NULL, with the code and one line of text, and
+ * returns the code: what an extension in C fails with. [any-thread]
+ */
+STATOR_API int stator_fail(stator_error *err, int code, const char *format,
+			   ...)
+#if defined(__GNUC__)
+	__attribute__((format(printf, 3, 4)))
+#endif
+	;
+
+/* Memory ------------------------------------------------------------------ */
+
+/*
+ * Where memory comes from, as malloc, realloc and free give it: aligned for any
+ * type, NULL when there is none, which ends the process. `realloc` and `free`
+ * are never given NULL. Called from all threads, several at once, and in
+ * processes that are forked for plugins that are isolated.
+ */
+typedef struct stator_allocator {
+	uint32_t abi;
+	uint32_t size;
+	void *(*alloc)(void *ctx, size_t size);
+	void *(*realloc)(void *ctx, void *p, size_t size);
+	void (*free)(void *ctx, void *p);
+	void *ctx; /* borrowed for ever */
+} stator_allocator;
+#define STATOR_ALLOCATOR_INIT \
+	{STATOR_ABI, sizeof(stator_allocator), 0, 0, 0, 0}
+
+/*
+ * For the process, and before anything else of this header has taken memory:
+ * INVALID otherwise, and nothing has changed. From then on all that Stator
+ * takes by malloc comes from there: requests, replies, batches, runs, what
+ * plugins take from the host, what JSON is read into. Not from there: the
+ * states of Lua, the overlay's tables and signal stacks, which are mapped (mmap)
+ * because they have limits or guards of their own; what LMDB, PCRE2 (CHECK '...'),
+ * the schema compiler's Lua state and libc take for themselves. [any-thread]
+ */
+STATOR_API int stator_set_allocator(const stator_allocator *allocator,
+				    stator_error *err);
+/* Gives back what functions below say that the caller frees; NULL is nothing.
+ * [any-thread] */
+STATOR_API void stator_free(void *p);
 
 /* Hosts ------------------------------------------------------------------- */
 
@@ -89,12 +171,15 @@ typedef struct stator_log_line {
 	int64_t offset;		/* of the event in the PLog, or 0 */
 } stator_log_line;
 
-/* From any thread of the host, several at once; it must not call the host. */
+/* From any thread that works for the host, several at once; it must not call
+ * the host. */
 typedef void (*stator_on_log)(void *ctx, const stator_log_line *line);
 
 enum { STATOR_LOG_FORMAT_TEXT = 0, STATOR_LOG_FORMAT_JSON = 1 };
 /* What a request meets where there is no room for it. */
 enum { STATOR_FULL_WAIT = 0, STATOR_FULL_BUSY = 1 };
+/* Who runs the commands of partitions: see `stator_host_run_partition`. */
+enum { STATOR_THREADS_HOST = 0, STATOR_THREADS_OWN = 1 };
 
 typedef struct stator_host_opts {
 	uint32_t abi;
@@ -138,19 +223,50 @@ typedef struct stator_host_opts {
 	int64_t (*clock)(void *ctx);
 	void (*set_clock)(void *ctx, int64_t now_ms);
 	void *clock_ctx; /* borrowed until the host is closed */
+	/* STATOR_THREADS_OWN: commands run on threads of yours. */
+	int32_t threads;
+	uint32_t reserved;
+	/*
+	 * With STATOR_THREADS_OWN, or NULL: a request waits at a partition where
+	 * none did, so somebody is to run it. On the thread that hands the
+	 * request in; it must not call the host.
+	 */
+	void (*on_work)(void *ctx, const char *app, uint32_t partition);
+	void *work_ctx; /* for on_work */
 } stator_host_opts;
 #define STATOR_HOST_OPTS_INIT                                               \
 	{STATOR_ABI, sizeof(stator_host_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-	 0, 0, 0, 0, 0, 0, 0}
+	 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 enum { STATOR_PREEMPTION_AUTO = 0, STATOR_PREEMPTION_FUEL = 1 };
 
-/* `opts` may be NULL. Caller frees with `stator_host_close`. [any-thread] */
+/*
+ * `opts` may be NULL, and is copied as far as nothing else is said there.
+ * Caller frees with `stator_host_close`. [any-thread]
+ */
 STATOR_API int stator_host_open(stator_host **out,
 				const stator_host_opts *opts,
 				stator_error *err);
-/* Answers everything that was accepted, then stops. [any-thread] */
+/*
+ * Ends a host's work: requests that are handed in from now on are answered 503
+ * BUSY, those that were before get their replies, asynchronous projectors end
+ * where they are (to have them catch up, drain first), and threads end. When it
+ * returns no callback of a request comes any more. What is left is to close the
+ * host, and to look at its metrics. It may be called again. With threads of
+ * your own: from now on `stator_host_run_partition` returns NONE once all is
+ * answered, and where none of your threads comes, one of the host's does what
+ * is left: so it ends, whether they have been joined or not. Not from
+ * callbacks, nor from a thread that is inside a run. [any-thread]
+ */
+STATOR_API void stator_host_stop(stator_host *host);
+/*
+ * Stops the host, unless that is done, and frees it; NULL is nothing. No other
+ * thread may be in a function of this host, or call one: threads that run
+ * partitions are joined before, after `stator_host_stop`. [any-thread]
+ */
 STATOR_API void stator_host_close(stator_host *host);
+
+/* Deploying --------------------------------------------------------------- */
 
 /*
  * One thing that is wrong with an image, or, if the message begins with
@@ -205,23 +321,44 @@ STATOR_API int stator_host_deploy(stator_host *host, const char *image,
 STATOR_API int stator_check(const char *image, const stator_host_opts *opts,
 			    stator_on_problem on_problem, void *ctx);
 
-/* Called once for each request. `json` is borrowed until it returns. */
+/* Requests ---------------------------------------------------------------- */
+
+/*
+ * A reply, once for each request: a JSON object, without a newline, and without
+ * a NUL behind it; borrowed until it returns. Commands of a workspace are
+ * replied to in the order in which they came in; queries when they are done. On
+ * a thread of the host, or of yours that runs the partition; what is refused at
+ * once is so on the thread that hands it in.
+ */
 typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);
 
 /*
- * Hands in a request: one JSON object, copied. There is no room for it while
- * the partition's queue is full, for a query also while 4,096 of them are under
- * way: then it waits, or is answered BUSY, as the options of the host say. A
- * request that moves the clock waits until everything is answered and the jobs
- * have run. The
- * reply may come before this returns. [any-thread]
+ * Hands in a request: one JSON object, copied. It is answered, whatever is
+ * wrong with it. There is no room for it while the partition's queue is full,
+ * for a query also while 4,096 of them are under way: then it waits, or is
+ * answered BUSY, as the options of the host say (a thread that runs the
+ * partition never waits for itself: BUSY). A request that moves the clock waits
+ * until everything is answered and the jobs have run. The reply may come before
+ * this returns. Not from `on_reply`, nor from an extension. [any-thread]
  */
 STATOR_API void stator_host_submit(stator_host *host, const char *request,
 				   size_t size, stator_on_reply on_reply,
 				   void *ctx);
 /*
+ * Hands in a request as `stator_host_submit` does, waits for its reply, and
+ * returns the status in that: 200, or what went wrong. `reply` gets the JSON,
+ * with a NUL behind it, `reply_size` its length without that; both may be NULL.
+ * Caller frees `*reply` with `stator_free`. On a thread that runs partitions
+ * (below) it runs them meanwhile. Not from `on_reply`, nor from an extension.
+ * [any-thread]
+ */
+STATOR_API int stator_host_call(stator_host *host, const char *request,
+				size_t size, char **reply, size_t *reply_size);
+/*
  * Waits until everything that was handed in before is answered and the
- * asynchronous projectors have caught up. [any-thread]
+ * asynchronous projectors have caught up, or are parked. On a thread that runs
+ * partitions it runs them meanwhile. Not from `on_reply`, nor from an
+ * extension. [any-thread]
  */
 STATOR_API void stator_host_drain(stator_host *host);
 
@@ -241,6 +378,67 @@ STATOR_API int stator_host_run_jobs(stator_host *host, int64_t to_ms,
  * wrong. [any-thread]
  */
 STATOR_API int stator_time(const char *text, int64_t *ms, stator_error *err);
+/* Partitions on threads of your own ---------------------------------------- */
+
+/*
+ * How many partitions an application has, 0 when it is not deployed; `app` is
+ * its name, "owner/name", or NULL for the one there is. Requests of workspace w
+ * go to partition w % partitions. [any-thread]
+ */
+STATOR_API uint32_t stator_host_partitions(stator_host *host, const char *app);
+/*
+ * For a host with STATOR_THREADS_OWN: waits until requests wait at this
+ * partition, for `timeout_ms` at most (0: not at all; less: as long as it
+ * takes), then runs all of them that wait, makes them durable together and
+ * gives their replies; queries it only starts. `served` gets their number,
+ * which is 0 when none came; it may be NULL. OK; NONE when the host was stopped
+ * and all is answered: leave then; NOT_FOUND, INVALID when there is no such
+ * application or partition, or the host has threads of its own.
+ *
+ *	while (stator_host_run_partition(host, NULL, i, -1, NULL, &err) ==
+ *	       STATOR_OK)
+ *		;
+ *
+ * A thread may run several partitions in turn, with `on_work` to know which.
+ * Threads at the same partition take turns, too, so that all runs of it come
+ * one after the other. Bundles of asynchronous projectors and new versions use
+ * such a turn on threads of the host, between two calls or while this one
+ * waits; so nothing but requests waits for yours. No extension of a command
+ * runs on another thread, but for what `stator_host_stop` does. [any-thread]
+ */
+STATOR_API int stator_host_run_partition(stator_host *host, const char *app,
+					 uint32_t partition, int64_t timeout_ms,
+					 size_t *served, stator_error *err);
+
+/* Metrics ----------------------------------------------------------------- */
+
+/*
+ * What has been counted since the application was deployed first, as lines of
+ * JSON, each with a "kind":
+ *
+ *	host       open, open_queries: requests under way; refused: not taken
+ *	partition  waiting: requests in its queue; events; commands, queries and
+ *		   how many of these failed; commits: their times
+ *	projector  of a partition, asynchronous: offset of the last event that
+ *		   it has seen, lag: how many there are behind that
+ *	extension  runs, errors (of runs), limits (of errors), refused: not
+ *		   begun, in quarantine; time: of its runs
+ *	storage    calls by extensions, errors; timed, timed_ns: how many of the
+ *		   calls were timed, and how long those took together
+ *
+ * Times are objects: count, sum_ns, max_ns, p50_ns, p90_ns, p99_ns, p999_ns, and
+ * buckets: [[end, count], ...], where what took less than `end` ns, and not
+ * less than the end before it, is counted; a bucket is an eighth wide. All
+ * calls of plugins are timed, of the host's own storages each 64th.
+ * Extensions and storages are counted over all partitions and versions.
+ *
+ * `on_line` is called as for replies, and by this function only. [any-thread],
+ * also from callbacks and extensions.
+ */
+STATOR_API void stator_host_metrics(stator_host *host, stator_on_reply on_line,
+				    void *ctx);
+
+/* Data from outside ------------------------------------------------------- */
 
 /* What `stator dump` prints. */
 typedef struct stator_dump_opts {
@@ -408,7 +606,10 @@ STATOR_API int stator_plugin_describe(const char *file, int as_json,
 
 /* State, for builtin extensions ------------------------------------------ */
 
-/* A key or the values of an intent, by field names. Lives until the run ends.
+/*
+ * A key or the values of an intent, by field names. Lives until the run ends.
+ * Below, a NULL that one function gave can be handed to the next one, with the
+ * same `err`: it fails for the same reason. So to look at the end is enough.
  */
 typedef struct stator_fields stator_fields;
 
@@ -444,6 +645,13 @@ STATOR_API stator_fields *stator_update(stator_state *state,
 					stator_fields *key,
 					const stator_row *row,
 					stator_error *err);
+
+/*
+ * The ID that `stator_new` has given a record, to be put into refs and results:
+ * a raw one, in the place of which comes the real one when the run has ended; 0
+ * for all that is not a new record. [run]
+ */
+STATOR_API int64_t stator_new_id(const stator_fields *fields);
 
 /* The argument, the unlogged one, the event: OK or NONE. [run] */
 STATOR_API int stator_argument(stator_state *state, stator_row *row);

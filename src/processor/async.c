@@ -31,6 +31,7 @@ enum { BUNDLE_BYTES = 16 << 20 };
 typedef struct async_projector {
 	const stator_ext *ext;
 	int64_t offset; /* of the last event that it has seen */
+	uint64_t *progress; /* the same, for the metrics */
 	int64_t saved;	/* what the partition remembers of that */
 	int64_t tries;	/* of the event behind it, since the start */
 	int64_t total;	/* the same, over all starts */
@@ -425,7 +426,7 @@ drop_views(stator_async *a, async_projector *p)
 		return true;
 	}
 	if (code == STATOR_NONE)
-		*p = (async_projector){.ext = p->ext};
+		*p = (async_projector){.ext = p->ext, .progress = p->progress};
 	return false;
 }
 
@@ -547,6 +548,19 @@ look_afresh(stator_async *a)
 	return false;
 }
 
+/* One that is rebuilt has seen nothing. */
+static void
+tell_progress(stator_async *a)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		const async_projector *p = &a->projectors[i];
+
+		__atomic_store_n(p->progress,
+				 p->rebuilding ? 0 : (uint64_t)p->offset,
+				 __ATOMIC_RELAXED);
+	}
+}
+
 static void *
 async_main(void *ctx)
 {
@@ -563,6 +577,7 @@ async_main(void *ctx)
 		fresh = look_afresh(a);
 		for (size_t i = 0; fresh && i < a->count; i++)
 			done &= step(a, &a->projectors[i], last);
+		tell_progress(a);
 		if (fresh && stator__monotonic_ns() >= a->save_at)
 			save_offsets(a);
 		if (fresh)
@@ -678,13 +693,20 @@ stator__async_new(stator_partition *partition,
 int
 stator__async_start(stator_async *a, stator_error *err)
 {
+	stator_metrics *metrics = a->partition->app->metrics;
 	int code;
 
+	stator__progress_begin(metrics, a->partition->index);
 	if (a->worker == NULL)
 		return STATOR_OK;
 	code = read_offsets(a, err);
 	if (code)
 		return code;
+	for (size_t i = 0; i < a->count; i++)
+		a->projectors[i].progress =
+			stator__progress_of(metrics, a->partition->index,
+					    a->projectors[i].ext->name);
+	tell_progress(a);
 	a->running = true;
 	stator__thread_start(&a->thread, async_main, a);
 	return STATOR_OK;

@@ -294,8 +294,12 @@ stator_backup(const char *image, const char *data, const char *to,
 	      const stator_upkeep_opts *opts, stator_error *err)
 {
 	stator_app *app;
-	int code = stator__data_open(&app, image, data, false, err);
+	stator_error ignored;
+	int code;
 
+	if (err == NULL)
+		err = &ignored;
+	code = stator__data_open(&app, image, data, false, err);
 	if (code)
 		return code;
 	code = stator__backup(app, app->deployment->version->descriptor.version,
@@ -474,8 +478,12 @@ stator_restore(const char *image, const char *from, const char *data,
 {
 	restore r = {.whole = 0};
 	stator_app *app;
-	int code = stator__data_open(&app, image, from, true, err);
+	stator_error ignored;
+	int code;
 
+	if (err == NULL)
+		err = &ignored;
+	code = stator__data_open(&app, image, from, true, err);
 	if (code)
 		return code;
 	stator__upkeep_begin(&r.up, opts);

@@ -118,7 +118,7 @@ run_extension(command *cmd, stator_error *err)
 	io->run.plog_offset = cmd->plog_offset;
 	io->run.wlog_offset = cmd->wlog_offset;
 	stator__rows_collect(&cmd->c->rows, cmd->state);
-	code = stator__worker_run(cmd->c->worker, cmd->ext, err);
+	code = stator__worker_count(cmd->c->worker, cmd->ext, err);
 	if (code)
 		return code;
 	code = stator__state_validate(cmd->state, err);

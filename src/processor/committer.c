@@ -32,10 +32,11 @@ stator__group_hold(stator_group *g, stator_request *r)
 }
 
 void
-stator__group_reply(stator_group *g, stator_gauge *gauge,
-		    const stator_error *failure)
+stator__group_reply(stator_group *g, const stator_partition *partition,
+		    stator_gauge *gauge, const stator_error *failure)
 {
 	stator_request *r = g->first;
+	stator_partition_meter *meter = partition->meter;
 
 	g->first = g->last = NULL;
 	g->count = 0;
@@ -47,10 +48,31 @@ stator__group_reply(stator_group *g, stator_gauge *gauge,
 			stator__reply_error(r,
 					    stator__status_http(failure->code),
 					    failure);
+		stator__meter_add(&meter->commands, 1);
+		if (r->status != 200)
+			stator__meter_add(&meter->commands_failed, 1);
 		stator__reply_send(r);
 		stator__gauge_done(gauge, query);
 		r = next;
 	}
+}
+
+static int
+commit(const stator_group *g, const stator_partition *partition,
+       stator_error *err)
+{
+	stator_partition_meter *meter = partition->meter;
+	int64_t began = stator__monotonic_ns();
+	int code = partition->ops->commit(partition->store, g->map, err);
+
+	if (code)
+		stator__meter_add(&meter->commit_errors, 1);
+	else
+		__atomic_store_n(&meter->last_event, (uint64_t)g->last_event,
+				 __ATOMIC_RELAXED);
+	stator__histogram_add(&meter->commits,
+			      (uint64_t)(stator__monotonic_ns() - began));
+	return code;
 }
 
 int
@@ -60,13 +82,13 @@ stator__group_commit(stator_group *g, const stator_partition *partition,
 	int code = STATOR_OK;
 
 	if (stator__map_count(g->map)) {
-		code = partition->ops->commit(partition->store, g->map, err);
+		code = commit(g, partition, err);
 		if (code)
 			stator__log(STATOR_LOG_ERROR, "partition", err->msg);
 		else if (g->async)
 			stator__async_wake(g->async, g->last_event);
 	}
-	stator__group_reply(g, gauge, code ? err : NULL);
+	stator__group_reply(g, partition, gauge, code ? err : NULL);
 	return code;
 }
 

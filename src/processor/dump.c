@@ -364,8 +364,12 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	dump d = {.opts = opts, .on_line = on_line, .ctx = ctx};
 	stator_app *app;
 	/* A log is wanted where partitions do not open any more. */
-	int code = stator__data_open(&app, image, data, log, err);
+	stator_error ignored;
+	int code;
 
+	if (err == NULL)
+		err = &ignored;
+	code = stator__data_open(&app, image, data, log, err);
 	if (code)
 		return code;
 	d.app = app;

@@ -1,28 +1,11 @@
 /*
- * host.c: the functions of stator.h that hold applications and take requests.
- *
- * A host holds one application itself, and each other one in a host of its own
- * behind it, with the same options. What is behind it is there until the host
- * is closed, so that requests find their application without a lock.
+ * host.c: the functions of stator.h that open hosts, deploy applications, and
+ * stop. host.h says how several applications are held.
  */
 #include <stdlib.h>
 
 #include "base/files.h"
-#include "processor/processor.h"
-#include "processor/upkeep.h"
-
-struct stator_host {
-	stator_load_opts load; /* with copies of what the options had */
-	stator_logger logger;
-	uint32_t queue;
-	bool waits; /* where there is no room */
-	pthread_mutex_t deploying; /* one at a time */
-	stator_gauge gauge;
-	stator_app *app; /* NULL until one is deployed */
-	stator_query_pool *queries;
-	stator_processor **processors; /* by partition */
-	struct stator_host *next; /* holds another application; atomic */
-};
+#include "processor/host.h"
 
 const char *
 stator_status_name(int code)
@@ -34,6 +17,17 @@ const char *
 stator_strerror(int code)
 {
 	return stator__status_text(code);
+}
+
+int
+stator_fail(stator_error *err, int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	stator__vfail(err, code, format, args);
+	va_end(args);
+	return code;
 }
 
 const char *
@@ -119,12 +113,16 @@ copy_manners(stator_host *h, const stator_host_opts *opts)
 	h->logger.on_log = opts->on_log;
 	h->logger.ctx = opts->log_ctx;
 	h->waits = opts->when_full == STATOR_FULL_WAIT;
+	if (!STATOR_HAS(opts, work_ctx))
+		return;
+	h->serving.own = opts->threads == STATOR_THREADS_OWN;
+	if (h->serving.own)
+		h->serving.on_work = opts->on_work;
+	h->serving.ctx = opts->work_ctx;
 }
 
-/* The thread that calls works for the host until it has left it again: threads
- * that are started meanwhile do, too. */
-static stator_log_place
-enter(const stator_host *h)
+stator_log_place
+stator__host_enter(const stator_host *h)
 {
 	stator_log_place before = *stator__log_place();
 
@@ -132,8 +130,8 @@ enter(const stator_host *h)
 	return before;
 }
 
-static void
-leave(stator_log_place before)
+void
+stator__host_leave(stator_log_place before)
 {
 	*stator__log_place() = before;
 }
@@ -162,7 +160,7 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 		free(h);
 		return STATOR_INVALID;
 	}
-	h->queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
+	h->serving.queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->deploying, NULL);
 	open_gauge(h);
 	if (opts) {
@@ -171,12 +169,6 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 	}
 	*out = h;
 	return STATOR_OK;
-}
-
-static stator_host *
-next_of(const stator_host *h)
-{
-	return __atomic_load_n(&h->next, __ATOMIC_ACQUIRE);
 }
 
 /* For another application; lists of the options are those of the first. */
@@ -191,6 +183,7 @@ open_behind(const stator_host *first)
 	h->queries = NULL;
 	h->processors = NULL;
 	h->next = NULL;
+	h->refused = 0;
 	open_gauge(h);
 	return h;
 }
@@ -210,19 +203,67 @@ free_host(stator_host *h, bool first)
 }
 
 static void
-stop(stator_host *h)
+stop_processors(stator_host *h, stator_processor **processors)
 {
-	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
-		if (h->processors[i])
-			stator__processor_stop(h->processors[i]);
-	free(h->processors);
-	h->processors = NULL;
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		if (processors[i])
+			stator__processor_stop(processors[i]);
+}
+
+static void
+free_processors(stator_host *h, stator_processor **processors)
+{
+	for (uint32_t i = 0; i < h->app->partition_count; i++)
+		if (processors[i])
+			stator__processor_free(processors[i]);
+	free(processors);
+}
+
+static void
+stop_threads(stator_host *h)
+{
+	if (h->processors)
+		stop_processors(h, h->processors);
 	if (h->queries)
 		stator__queries_stop(h->queries);
 	h->queries = NULL;
+}
+
+/* Behind `stop_threads`. */
+static void
+drop_app(stator_host *h)
+{
+	if (h->processors)
+		free_processors(h, h->processors);
+	h->processors = NULL;
 	if (h->app)
 		stator__app_close(h->app);
 	h->app = NULL;
+}
+
+/* Nothing is taken any more, and what was taken is answered. */
+static void
+finish(stator_host *h)
+{
+	stator__gauge_close(&h->gauge);
+	for (uint32_t i = 0; h->processors && i < h->app->partition_count; i++)
+		stator__processor_attend(h->processors[i]);
+	stator__gauge_wait(&h->gauge);
+}
+
+void
+stator_host_stop(stator_host *first)
+{
+	stator_log_place before = stator__host_enter(first);
+
+	pthread_mutex_lock(&first->deploying);
+	for (stator_host *h = first; h; h = h->next)
+		finish(h);
+	for (stator_host *h = first; h && !first->stopped; h = h->next)
+		stop_threads(h);
+	first->stopped = true;
+	pthread_mutex_unlock(&first->deploying);
+	stator__host_leave(before);
 }
 
 void
@@ -233,12 +274,11 @@ stator_host_close(stator_host *first)
 
 	if (first == NULL)
 		return;
-	before = enter(first);
-	for (stator_host *h = first; h; h = h->next) {
-		stator__gauge_wait(&h->gauge);
-		stop(h);
-	}
-	leave(before);
+	stator_host_stop(first);
+	before = stator__host_enter(first);
+	for (stator_host *h = first; h; h = h->next)
+		drop_app(h);
+	stator__host_leave(before);
 	for (stator_host *h = first; h; h = next) {
 		next = h->next;
 		free_host(h, h == first);
@@ -279,23 +319,30 @@ check_schema(const stator_version *version, const char *folder,
 	return code;
 }
 
+/* They are there for requests when all of them are. */
 static int
 start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 {
 	stator_problems problems = {0};
+	stator_processor **all;
 	int code = STATOR_OK;
 
 	h->queries = stator__queries_start(h->app, h->app->deployment,
 					   &h->gauge);
-	h->processors = stator__alloc(h->app->partition_count *
-				      sizeof(*h->processors));
+	all = stator__alloc(h->app->partition_count * sizeof(stator_processor *));
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++) {
-		h->processors[i] = stator__processor_start(
-			&h->app->partitions[i], h->app->deployment, h->queue,
-			&h->gauge, h->queries, &problems);
-		if (h->processors[i] == NULL)
+		all[i] = stator__processor_start(
+			&h->app->partitions[i], h->app->deployment,
+			&h->serving, &h->gauge, h->queries, &problems);
+		if (all[i] == NULL)
 			code = report(&problems, opts ? opts->on_problem : NULL,
 				      opts ? opts->ctx : NULL, err);
+	}
+	if (code) {
+		stop_processors(h, all);
+		free_processors(h, all);
+	} else {
+		__atomic_store_n(&h->processors, all, __ATOMIC_RELEASE);
 	}
 	stator__problems_free(&problems);
 	return code;
@@ -386,18 +433,21 @@ begin(stator_host *h, stator_version *version, const char *data,
 
 	if (code == STATOR_OK)
 		code = start_on_data(h, opts, err);
-	if (code)
-		stop(h);
+	if (code) {
+		stop_threads(h);
+		drop_app(h);
+	}
 	return code;
 }
 
-static stator_host *
-find_app(stator_host *first, const char *app)
+stator_host *
+stator__host_find(stator_host *first, const char *app)
 {
 	stator_host *h = first;
 
-	while (h && (h->app == NULL || strcmp(h->app->name, app) != 0))
-		h = next_of(h);
+	while (h && (stator__host_processors(h) == NULL ||
+		     strcmp(h->app->name, app) != 0))
+		h = stator__host_next(h);
 	return h;
 }
 
@@ -439,7 +489,7 @@ deploy(stator_host *first, stator_host *made, const char *image,
 	stator__problems_free(&problems);
 	if (version == NULL)
 		return code;
-	h = find_app(first, version->app);
+	h = stator__host_find(first, version->app);
 	code = check_expected(h, version, opts, err);
 	if (code) {
 		stator__version_free(version);
@@ -465,19 +515,26 @@ int
 stator_host_deploy(stator_host *h, const char *image, const char *data,
 		   const stator_deploy_opts *opts, stator_error *err)
 {
-	stator_log_place before = enter(h);
+	stator_log_place before = stator__host_enter(h);
+	stator_error ignored;
 	stator_host *made;
 	int code;
 
+	if (err == NULL)
+		err = &ignored;
 	pthread_mutex_lock(&h->deploying);
 	made = h->app ? open_behind(h) : h;
-	code = deploy(h, made, image, data, opts, err);
+	if (h->stopped)
+		code = stator__fail(err, STATOR_INVALID,
+				    "the host has been stopped; open another");
+	else
+		code = deploy(h, made, image, data, opts, err);
 	if (made != h && made->app)
 		put_behind(h, made);
 	else if (made != h)
 		free_host(made, false);
 	pthread_mutex_unlock(&h->deploying);
-	leave(before);
+	stator__host_leave(before);
 	return code;
 }
 
@@ -540,275 +597,4 @@ stator_check(const char *image, const stator_host_opts *opts,
 	     stator_on_problem on_problem, void *ctx)
 {
 	return stator_check_data(image, NULL, opts, on_problem, ctx);
-}
-
-static void
-refuse(stator_request *r, const stator_error *err)
-{
-	stator__reply_error(r, stator__status_http(err->code), err);
-	stator__reply_send(r);
-}
-
-/* The clock ------------------------------------------------------------- */
-
-/* The first tick of all partitions of all applications. */
-static int64_t
-next_tick(const stator_host *h)
-{
-	int64_t first = STATOR_TIME_END;
-
-	for (; h; h = next_of(h))
-		for (uint32_t i = 0; h->app && i < h->app->partition_count;
-		     i++) {
-			int64_t next = stator__jobs_next(
-				stator__processor_jobs(h->processors[i]));
-
-			if (next < first)
-				first = next;
-		}
-	return first;
-}
-
-/* All that is due, on all partitions at the same time. */
-static void
-run_until(const stator_host *first, int64_t until, stator_job_counts *counts)
-{
-	const stator_host *h;
-	uint32_t i;
-
-	for (h = first; h; h = next_of(h))
-		for (i = 0; h->app && i < h->app->partition_count; i++)
-			stator__jobs_order(
-				stator__processor_jobs(h->processors[i]),
-				until);
-	for (h = first; h; h = next_of(h))
-		for (i = 0; h->app && i < h->app->partition_count; i++)
-			stator__jobs_wait(
-				stator__processor_jobs(h->processors[i]),
-				counts);
-}
-
-/* From tick to tick, so that each run finds the time that it is due. */
-static void
-move_clock(const stator_host *h, int64_t to, stator_job_counts *counts)
-{
-	const stator_clock *clock = &h->load.clock;
-	int64_t next;
-
-	while ((next = next_tick(h)) <= to) {
-		if (next > stator__clock_now(clock))
-			clock->set(clock->ctx, next);
-		run_until(h, stator__clock_now(clock), counts);
-	}
-	if (to > stator__clock_now(clock))
-		clock->set(clock->ctx, to);
-}
-
-static int
-check_clock(const stator_host *h, int64_t to, stator_error *err)
-{
-	const stator_clock *clock = &h->load.clock;
-	char now[STATOR_TIME_TEXT];
-
-	if (clock->now == NULL)
-		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "clock: this host has the system's clock, "
-				    "which nobody moves; start it with one of "
-				    "its own (stator run --clock)");
-	if (to && clock->set == NULL)
-		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "clock: this host cannot move its clock");
-	if (h->app == NULL)
-		return stator__fail(err, STATOR_NOT_FOUND,
-				    "no application is deployed");
-	if (to && to < stator__clock_now(clock))
-		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "clock: time does not go back: it is %s",
-				    stator__time_show(
-					    now, stator__clock_now(clock)));
-	if (to >= STATOR_TIME_END)
-		return stator__fail(err, STATOR_BAD_REQUEST,
-				    "clock: time ends with the year 9999");
-	return STATOR_OK;
-}
-
-int
-stator_host_run_jobs(stator_host *h, int64_t to, uint64_t *runs,
-		     uint64_t *failures, stator_error *err)
-{
-	stator_job_counts counts = {0, 0};
-	int code;
-
-	/* No version takes the place of another meanwhile. */
-	pthread_mutex_lock(&h->deploying);
-	code = check_clock(h, to, err);
-	if (code == STATOR_OK && to)
-		move_clock(h, to, &counts);
-	else if (code == STATOR_OK)
-		run_until(h, stator__clock_now(&h->load.clock), &counts);
-	pthread_mutex_unlock(&h->deploying);
-	if (runs)
-		*runs = counts.runs;
-	if (failures)
-		*failures = counts.failures;
-	return code;
-}
-
-int
-stator_time(const char *text, int64_t *ms, stator_error *err)
-{
-	if (stator__time_parse(text, strlen(text), ms))
-		return STATOR_OK;
-	return stator__fail(err, STATOR_INVALID,
-			    "expected a time as \"2026-01-31T23:59:00Z\", "
-			    "found \"%s\"",
-			    text);
-}
-
-/* A request of the clock comes behind all that were handed in before. */
-static void
-serve_clock(stator_host *h, stator_request *r)
-{
-	stator_job_counts counts = {0, 0};
-	char at[STATOR_TIME_TEXT];
-	stator_json_out out;
-	stator_error err;
-	int64_t now;
-	int code;
-
-	stator_host_drain(h);
-	now = stator__clock_now(&h->load.clock);
-	code = stator_host_run_jobs(h, r->moves_by ? now + r->clock : r->clock,
-				    &counts.runs, &counts.failures, &err);
-	if (code) {
-		stator__reply_error(r, stator__status_http(code), &err);
-		stator__reply_send(r);
-		return;
-	}
-	stator_host_drain(h);
-	now = stator__clock_now(&h->load.clock);
-	stator__reply_begin(&out, r, 200);
-	stator__json_name(&out, "clock");
-	stator__json_cstring(&out, stator__time_show(at, now));
-	stator__json_name(&out, "runs");
-	stator__json_integer(&out, (int64_t)counts.runs);
-	stator__json_name(&out, "failures");
-	stator__json_integer(&out, (int64_t)counts.failures);
-	stator__reply_end(&out);
-	stator__reply_send(r);
-}
-
-/* Says what is wrong with the name, and which ones there are. */
-static int
-refuse_name(const stator_host *first, int code, const char *what,
-	    const char *app, stator_error *err)
-{
-	stator_buf names = {NULL, 0, 0};
-
-	for (const stator_host *h = first; h; h = next_of(h))
-		if (h->app)
-			stator__buf_format(&names, "%s%s",
-					   names.size ? ", " : "",
-					   h->app->name);
-	if (names.size)
-		stator__fail(err, code, "%s%s; there is %.*s", what, app,
-			     (int)names.size, (const char *)names.data);
-	else
-		stator__fail(err, STATOR_NOT_FOUND,
-			     "no application is deployed");
-	free(names.data);
-	return err->code;
-}
-
-/* What holds the application; the only one, when it is not named. */
-static int
-choose(stator_host *first, const char *app, stator_host **out,
-       stator_error *err)
-{
-	*out = app ? find_app(first, app) : first;
-	if (app && *out == NULL)
-		return refuse_name(first, STATOR_NOT_FOUND,
-				   "no application is called ", app, err);
-	if (app == NULL && (first->app == NULL || next_of(first)))
-		return refuse_name(first, STATOR_BAD_REQUEST,
-				   "app: missing, where there are several", "",
-				   err);
-	return STATOR_OK;
-}
-
-static void
-submit(stator_host *h, stator_request *r)
-{
-	stator_partition *p = stator__app_partition(h->app, r->wsid);
-	stator_error err;
-
-	if (!stator__gauge_add(&h->gauge, r->is_query, h->waits)) {
-		stator__fail(&err, STATOR_BUSY,
-			     "as many queries as there can be are under way; "
-			     "ask again later");
-		refuse(r, &err);
-	} else if (!stator__processor_submit(h->processors[p->index], r,
-					     h->waits)) {
-		stator__gauge_done(&h->gauge, r->is_query);
-		stator__fail(&err, STATOR_BUSY,
-			     "%u requests wait at partition %u, and no more "
-			     "can; ask again later",
-			     h->queue, p->index);
-		refuse(r, &err);
-	}
-}
-
-void
-stator_host_submit(stator_host *h, const char *text, size_t size,
-		   stator_on_reply on_reply, void *ctx)
-{
-	stator_error err;
-	stator_request *r = stator__request_new(text, size, &err);
-	stator_host *chosen;
-
-	r->on_reply = on_reply;
-	r->ctx = ctx;
-	if (err.code == STATOR_OK && (r->clock || r->moves_by)) {
-		serve_clock(h, r);
-		return;
-	}
-	if (err.code || choose(h, r->app, &chosen, &err))
-		refuse(r, &err);
-	else
-		submit(chosen, r);
-}
-
-void
-stator_host_drain(stator_host *first)
-{
-	for (stator_host *h = first; h; h = next_of(h)) {
-		stator__gauge_wait(&h->gauge);
-		for (uint32_t i = 0;
-		     h->processors && i < h->app->partition_count; i++)
-			stator__processor_catch_up(h->processors[i]);
-	}
-}
-
-/* An upgrade may come meanwhile; the data is the same. */
-int
-stator_host_backup(stator_host *first, const char *to,
-		   const stator_upkeep_opts *opts, stator_error *err)
-{
-	const char *app = opts && STATOR_HAS(opts, app) ? opts->app : NULL;
-	stator_log_place before = enter(first);
-	char *version = NULL;
-	stator_host *h;
-	int code;
-
-	pthread_mutex_lock(&first->deploying);
-	code = choose(first, app, &h, err);
-	if (code == STATOR_OK)
-		version = stator__strdup(
-			h->app->deployment->version->descriptor.version);
-	pthread_mutex_unlock(&first->deploying);
-	if (code == STATOR_OK)
-		code = stator__backup(h->app, version, to, opts, err);
-	leave(before);
-	free(version);
-	return code;
 }

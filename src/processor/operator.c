@@ -2,6 +2,8 @@
  * operator.c: what operators ask of a host that runs: the commands and queries
  * of package sys, which no engine runs.
  */
+#include <stdlib.h>
+
 #include "processor/processor.h"
 
 bool
@@ -301,12 +303,109 @@ list_jobs(stator_worker *w, const stator_ext *ext, stator_error *err)
 	return code;
 }
 
+static void
+put_times(stator_builder *row, const stator_histogram *h)
+{
+	put_int(row, "TotalNs", (int64_t)h->sum);
+	put_int(row, "MaxNs", (int64_t)h->most);
+	put_int(row, "P50Ns", (int64_t)stator__histogram_at(h, 500));
+	put_int(row, "P99Ns", (int64_t)stator__histogram_at(h, 990));
+	put_int(row, "P999Ns", (int64_t)stator__histogram_at(h, 999));
+}
+
+static int
+give(stator_worker *w, stator_builder *row, stator_error *err)
+{
+	stator_row done = stator__build_done(row);
+
+	return w->state.io.on_result(&w->state.io, &done, err);
+}
+
+static int
+give_partition(stator_worker *w, const stator_type *type, uint32_t index,
+	       stator_error *err)
+{
+	const stator_partition_meter *m =
+		&w->partition->app->metrics->partitions[index];
+	stator_histogram commits = {0};
+	stator_builder row;
+
+	stator__histogram_fold(&commits, &m->commits);
+	stator__build(&row, &w->state.arena, type);
+	put_text(&row, "Kind", "partition");
+	put_int(&row, "Partition", index);
+	put_int(&row, "Waiting", (int64_t)stator__meter_read(&m->waiting));
+	put_int(&row, "Count", (int64_t)commits.count);
+	put_int(&row, "Errors", (int64_t)stator__meter_read(&m->commit_errors));
+	put_times(&row, &commits);
+	return give(w, &row, err);
+}
+
+static int
+give_lag(stator_worker *w, const stator_type *type, const stator_lag *lag,
+	 stator_error *err)
+{
+	stator_builder row;
+
+	stator__build(&row, &w->state.arena, type);
+	put_text(&row, "Kind", "projector");
+	put_text(&row, "Name", lag->projector);
+	put_int(&row, "Partition", lag->partition);
+	put_int(&row, "Lag", (int64_t)lag->lag);
+	return give(w, &row, err);
+}
+
+static int
+give_tally(stator_worker *w, const stator_type *type, const stator_tally *t,
+	   stator_error *err)
+{
+	stator_builder row;
+
+	stator__build(&row, &w->state.arena, type);
+	put_text(&row, "Kind", t->storage ? "storage" : "extension");
+	put_text(&row, "Name", t->name);
+	put_int(&row, "Count", (int64_t)t->runs);
+	put_int(&row, "Errors", (int64_t)t->errors);
+	if (t->storage) {
+		put_int(&row, "Timed", (int64_t)t->time.count);
+		put_int(&row, "TotalNs", (int64_t)t->time.sum);
+	} else {
+		put_int(&row, "Limits", (int64_t)t->limits);
+		put_int(&row, "Refused", (int64_t)t->refused);
+		put_times(&row, &t->time);
+	}
+	return give(w, &row, err);
+}
+
+/* What has been counted, in all partitions. */
+static int
+list_metrics(stator_worker *w, const stator_ext *ext, stator_error *err)
+{
+	stator_metrics *m = w->partition->app->metrics;
+	stator_tally *all = stator__tallies(m);
+	size_t count;
+	stator_lag *lags = stator__lags(m, &count);
+	int code = STATOR_OK;
+
+	for (uint32_t i = 0; i < m->partition_count && !code; i++)
+		code = give_partition(w, ext->result, i, err);
+	for (size_t i = 0; i < count && !code; i++)
+		code = give_lag(w, ext->result, &lags[i], err);
+	for (const stator_tally *t = all; t && !code; t = t->next)
+		code = give_tally(w, ext->result, t, err);
+	stator__tallies_free(all);
+	free(lags);
+	return code;
+}
+
 int
 stator__operator_query(stator_worker *w, const stator_ext *ext,
 		       stator_error *err)
 {
 	if (strcmp(ext->local, "Projectors") == 0)
 		return list_projectors(w, ext, err);
+	if (strcmp(ext->local, "Metrics") == 0)
+		return list_metrics(w, ext, err);
 	return strcmp(ext->local, "Jobs") == 0 ? list_jobs(w, ext, err)
 					       : list_breakers(w, ext, err);
 }

@@ -5,6 +5,7 @@
  * committer, and the next group runs over the one that is on its way.
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "processor/processor.h"
 #include "storage/storage.h"
@@ -38,7 +39,7 @@ struct stator_processor {
 	pthread_cond_t space; /* the queue has room */
 	pthread_cond_t ordered; /* an order is done */
 	stator_request *first, **last;
-	uint32_t waiting, queue;
+	uint32_t waiting;
 	order *orders;
 	bool stopping;
 	stator_group groups[2];
@@ -46,6 +47,13 @@ struct stator_processor {
 	stator_committer *committer;
 	stator_error failure; /* of the group before; code 0: none */
 	int64_t plog_stored;  /* what the store has, or is about to */
+	stator_serving serving;
+	/* With threads of the embedder, who take turns. */
+	bool held;	   /* one of them, or an order, is at work */
+	uint32_t givers;   /* orders that wait for their turn: they come first */
+	bool attended; /* a thread of the host takes turns, too */
+	bool has_runner;
+	pthread_t runner; /* the last one that asked for work */
 };
 
 /* Groups ------------------------------------------------------------------------ */
@@ -120,6 +128,8 @@ read_plog_next(stator_processor *p, stator_error *err)
 
 	stator__arena_reset(arena);
 	p->commander.plog_next = p->plog_stored = next;
+	__atomic_store_n(&p->partition->meter->last_event, (uint64_t)next - 1,
+			 __ATOMIC_RELAXED);
 	return code < 0 ? code : STATOR_OK;
 }
 
@@ -151,7 +161,7 @@ close_group(stator_processor *p, stator_error *err)
 		*err = p->failure;
 		p->failure.code = STATOR_OK;
 		stator__map_clear(g->map);
-		stator__group_reply(g, p->gauge, err);
+		stator__group_reply(g, p->partition, p->gauge, err);
 		look_afresh(p);
 		read_plog_next(p, &ignored);
 		return err->code;
@@ -186,6 +196,10 @@ pass_group(stator_processor *p)
 {
 	stator_error err;
 
+	if (p->committer == NULL) {
+		commit_group(p, &err);
+		return;
+	}
 	if (close_group(p, &err))
 		return;
 	p->on_its_way = p->filled;
@@ -207,7 +221,7 @@ start_query(stator_processor *p, stator_request *r)
 						   &snapshot, &err);
 	if (code) {
 		stator__reply_error(r, stator__status_http(code), &err);
-		stator__reply_send(r);
+		stator__query_reply(p->partition, r);
 		stator__gauge_done(p->gauge, true);
 		return;
 	}
@@ -290,6 +304,28 @@ run_group(stator_processor *p, stator_request *r)
 
 /* The thread ----------------------------------------------------------------------- */
 
+/* With the lock held. */
+static void
+set_waiting(stator_processor *p, uint32_t waiting)
+{
+	p->waiting = waiting;
+	__atomic_store_n(&p->partition->meter->waiting, waiting,
+			 __ATOMIC_RELAXED);
+}
+
+/* With the lock held: all that waits. */
+static stator_request *
+take_requests(stator_processor *p)
+{
+	stator_request *requests = p->first;
+
+	p->first = NULL;
+	p->last = &p->first;
+	set_waiting(p, 0);
+	pthread_cond_broadcast(&p->space);
+	return requests;
+}
+
 static bool
 wait_for_work(stator_processor *p, stator_request **requests, order **orders)
 {
@@ -299,13 +335,9 @@ wait_for_work(stator_processor *p, stator_request **requests, order **orders)
 	while (p->first == NULL && p->orders == NULL && !p->stopping)
 		pthread_cond_wait(&p->wake, &p->lock);
 	more = p->first || p->orders || !p->stopping;
-	*requests = p->first;
+	*requests = take_requests(p);
 	*orders = p->orders;
-	p->first = NULL;
-	p->last = &p->first;
 	p->orders = NULL;
-	p->waiting = 0;
-	pthread_cond_broadcast(&p->space);
 	pthread_mutex_unlock(&p->lock);
 	return more;
 }
@@ -343,13 +375,146 @@ processor_main(void *ctx)
 	return NULL;
 }
 
-/* Has something run on the partition's thread, and waits for it. */
+/* Threads of the embedder -------------------------------------------------------- */
+
+/*
+ * Rationale: nobody knows when such a thread comes back, so an order does not
+ * wait for it: whoever gives one takes the partition's turn and follows it.
+ * Orders run no extensions.
+ */
+static void
+hold_for_order(stator_processor *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->givers++;
+	while (p->held)
+		pthread_cond_wait(&p->ordered, &p->lock);
+	p->givers--;
+	p->held = true;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+let_go(stator_processor *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->held = false;
+	if (p->givers)
+		pthread_cond_broadcast(&p->ordered);
+	else
+		pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool
+has_turn(const stator_processor *p)
+{
+	return p->first && !p->held && p->givers == 0;
+}
+
+#define MS INT64_C(1000000)
+
+/* With the lock held; false when it is too late. */
+static bool
+wait_for_turn(stator_processor *p, int64_t until)
+{
+	struct timespec t = {until / (1000 * MS), until % (1000 * MS)};
+
+	if (until < 0)
+		return pthread_cond_wait(&p->wake, &p->lock) == 0;
+	return pthread_cond_clockwait(&p->wake, &p->lock, CLOCK_MONOTONIC,
+				      &t) == 0;
+}
+
+int
+stator__processor_run(stator_processor *p, int64_t timeout_ms, size_t *served)
+{
+	int64_t until = -1;
+	stator_request *requests = NULL;
+	bool stopped;
+
+	if (timeout_ms >= 0 && timeout_ms < INT64_MAX / MS / 2)
+		until = stator__monotonic_ns() + timeout_ms * MS;
+	pthread_mutex_lock(&p->lock);
+	p->runner = pthread_self();
+	p->has_runner = true;
+	while (!has_turn(p) && !p->stopping && timeout_ms &&
+	       wait_for_turn(p, until))
+		;
+	*served = 0;
+	if (has_turn(p)) {
+		*served = p->waiting;
+		requests = take_requests(p);
+		p->held = true;
+	}
+	stopped = p->stopping;
+	pthread_mutex_unlock(&p->lock);
+	if (requests) {
+		run_group(p, requests);
+		let_go(p);
+		return STATOR_OK;
+	}
+	return stopped ? STATOR_NONE : STATOR_OK;
+}
+
+/* With the lock held. */
+static bool
+runs_here(const stator_processor *p)
+{
+	return p->has_runner && pthread_equal(p->runner, pthread_self());
+}
+
+void
+stator__processor_help(stator_processor *p)
+{
+	size_t served;
+	bool more;
+
+	if (!p->serving.own)
+		return;
+	do {
+		pthread_mutex_lock(&p->lock);
+		more = p->first && !p->stopping && runs_here(p);
+		pthread_mutex_unlock(&p->lock);
+	} while (more && stator__processor_run(p, -1, &served) == STATOR_OK);
+}
+
+static void *
+attend_main(void *ctx)
+{
+	stator_processor *p = ctx;
+	size_t served;
+
+	stator__log_at(p->partition->app->name, p->partition->index);
+	while (stator__processor_run(p, -1, &served) == STATOR_OK)
+		;
+	return NULL;
+}
+
+void
+stator__processor_attend(stator_processor *p)
+{
+	if (!p->serving.own || p->attended)
+		return;
+	p->attended = true;
+	stator__thread_start(&p->thread, attend_main, p);
+}
+
+/* Orders ------------------------------------------------------------------------------ */
+
+/* Has something done between two groups, and waits for it. */
 static void
 give_order(stator_processor *p, void (*run)(stator_processor *p, void *ctx),
 	   void *ctx)
 {
 	order o = {run, ctx, false, NULL};
 
+	if (p->serving.own) {
+		hold_for_order(p);
+		run(p, ctx);
+		let_go(p);
+		return;
+	}
 	pthread_mutex_lock(&p->lock);
 	o.next = p->orders;
 	/* It is off the list again before this returns. */
@@ -525,15 +690,15 @@ start_jobs(stator_processor *p)
 
 stator_processor *
 stator__processor_start(stator_partition *partition,
-			const stator_deployment *deployment, uint32_t queue,
-			stator_gauge *gauge, stator_query_pool *queries,
-			stator_problems *problems)
+			const stator_deployment *deployment,
+			const stator_serving *serving, stator_gauge *gauge,
+			stator_query_pool *queries, stator_problems *problems)
 {
 	stator_processor *p = stator__alloc(sizeof(*p));
 
 	p->partition = partition;
 	p->gauge = gauge;
-	p->queue = queue;
+	p->serving = *serving;
 	p->last = &p->first;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
@@ -543,8 +708,10 @@ stator__processor_start(stator_partition *partition,
 		free_processor(p);
 		return NULL;
 	}
-	p->committer = stator__committer_start(partition, gauge);
-	stator__thread_start(&p->thread, processor_main, p);
+	if (!serving->own) {
+		p->committer = stator__committer_start(partition, gauge);
+		stator__thread_start(&p->thread, processor_main, p);
+	}
 	start_jobs(p);
 	return p;
 }
@@ -609,19 +776,27 @@ stator__processor_jobs(stator_processor *p)
 bool
 stator__processor_submit(stator_processor *p, stator_request *r, bool wait)
 {
+	const stator_serving *serving = &p->serving;
+	bool was_idle;
+
 	pthread_mutex_lock(&p->lock);
-	while (wait && p->waiting >= p->queue)
+	/* Whoever makes the room does not wait for it. */
+	while (wait && p->waiting >= serving->queue && !runs_here(p))
 		pthread_cond_wait(&p->space, &p->lock);
-	if (p->waiting >= p->queue) {
+	if (p->waiting >= serving->queue) {
 		pthread_mutex_unlock(&p->lock);
 		return false;
 	}
+	was_idle = p->first == NULL;
 	r->next = NULL;
 	*p->last = r;
 	p->last = &r->next;
-	p->waiting++;
+	set_waiting(p, p->waiting + 1);
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
+	if (was_idle && serving->on_work)
+		serving->on_work(serving->ctx, p->partition->app->name,
+				 p->partition->index);
 	return true;
 }
 
@@ -635,15 +810,21 @@ stator__processor_catch_up(stator_processor *p)
 void
 stator__processor_stop(stator_processor *p)
 {
+	stator__processor_attend(p);
 	stator__jobs_stop(p->crew.jobs);
 	p->crew.jobs = NULL;
 	stator__async_stop(p->crew.async);
 	p->crew.async = NULL;
 	pthread_mutex_lock(&p->lock);
 	p->stopping = true;
-	pthread_cond_signal(&p->wake);
+	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
 	pthread_join(p->thread, NULL);
+}
+
+void
+stator__processor_free(stator_processor *p)
+{
 	free_processor(p);
 }
 
@@ -658,9 +839,9 @@ stator__gauge_add(stator_gauge *g, bool query, bool wait)
 	bool room;
 
 	pthread_mutex_lock(&g->lock);
-	while (wait && query && g->queries == MOST_QUERIES)
+	while (wait && query && g->queries == MOST_QUERIES && !g->closed)
 		pthread_cond_wait(&g->changed, &g->lock);
-	room = !query || g->queries < MOST_QUERIES;
+	room = !g->closed && (!query || g->queries < MOST_QUERIES);
 	g->open += room;
 	g->queries += query && room;
 	pthread_mutex_unlock(&g->lock);
@@ -678,6 +859,26 @@ stator__gauge_done(stator_gauge *g, bool query)
 	if (--g->open == 0 || full)
 		pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);
+}
+
+void
+stator__gauge_close(stator_gauge *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->closed = true;
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
+bool
+stator__gauge_closed(stator_gauge *g)
+{
+	bool closed;
+
+	pthread_mutex_lock(&g->lock);
+	closed = g->closed;
+	pthread_mutex_unlock(&g->lock);
+	return closed;
 }
 
 void

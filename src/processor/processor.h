@@ -32,6 +32,7 @@ typedef struct stator_request {
 	stator_on_reply on_reply;
 	void *ctx;
 	stator_buf reply; /* held until the commit */
+	int64_t status;	  /* of the reply */
 	struct stator_request *next;
 } stator_request;
 
@@ -178,6 +179,8 @@ int stator__argument_read(stator_worker *w, const stator_ext *ext,
 int stator__sender_read(stator_worker *w, const stator_request *r,
 			stator_error *err);
 
+/* Counts it and gives the reply. */
+void stator__query_reply(const stator_partition *partition, stator_request *r);
 /* Runs one query on the worker's view. */
 void stator__query_run(stator_worker *w, stator_request *r);
 
@@ -255,21 +258,45 @@ typedef struct stator_gauge {
 	pthread_cond_t changed;
 	uint64_t open;
 	uint64_t queries; /* of these */
+	bool closed;	  /* none is taken any more */
 } stator_gauge;
 
-/* One more; while there are too many queries, one waits, or gets false. */
+/* One more; while there are too many queries, one waits, or gets false, as all
+ * do once it is closed. */
 bool stator__gauge_add(stator_gauge *gauge, bool query, bool wait);
 void stator__gauge_done(stator_gauge *gauge, bool query);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
+void stator__gauge_close(stator_gauge *gauge);
+bool stator__gauge_closed(stator_gauge *gauge);
 
 typedef struct stator_query_pool stator_query_pool;
 typedef struct stator_jobs stator_jobs;
 
+/* How a partition is served. */
+typedef struct stator_serving {
+	uint32_t queue; /* requests that may wait */
+	bool own;	/* by threads of the embedder, which call `run` */
+	/* When something waits where nothing did, or NULL. */
+	void (*on_work)(void *ctx, const char *app, uint32_t partition);
+	void *ctx;
+} stator_serving;
+
 stator_processor *stator__processor_start(stator_partition *partition,
 					  const stator_deployment *deployment,
-					  uint32_t queue, stator_gauge *gauge,
+					  const stator_serving *serving,
+					  stator_gauge *gauge,
 					  stator_query_pool *queries,
 					  stator_problems *problems);
+/*
+ * Waits until something waits, at most so long (less than 0: for ever), and
+ * serves all of it. NONE when the processor has been stopped.
+ */
+int stator__processor_run(stator_processor *p, int64_t timeout_ms,
+			  size_t *served);
+/* If this is the thread that runs it: serves all that waits. */
+void stator__processor_help(stator_processor *p);
+/* A thread serves what threads of the embedder do not, until `stop`. */
+void stator__processor_attend(stator_processor *p);
 /*
  * Makes what another deployment needs; when there are problems nothing has
  * changed. Then goes over to it, between two groups: what began on the old one
@@ -290,8 +317,9 @@ bool stator__processor_submit(stator_processor *p, stator_request *r,
 void stator__processor_catch_up(stator_processor *p);
 /* Its jobs; they are replaced when it goes over to another deployment. */
 stator_jobs *stator__processor_jobs(stator_processor *p);
-/* Answers everything that is queued, then stops. */
+/* Answers everything that is queued, then stops its threads. */
 void stator__processor_stop(stator_processor *p);
+void stator__processor_free(stator_processor *p); /* behind `stop` */
 
 stator_query_pool *stator__queries_start(stator_app *app,
 					 const stator_deployment *deployment,
@@ -319,8 +347,8 @@ void stator__group_hold(stator_group *g, stator_request *r);
 int stator__group_commit(stator_group *g, const stator_partition *partition,
 			 stator_gauge *gauge, stator_error *err);
 /* Replies to all that it holds; `failure` in place of their replies. */
-void stator__group_reply(stator_group *g, stator_gauge *gauge,
-			 const stator_error *failure);
+void stator__group_reply(stator_group *g, const stator_partition *partition,
+			 stator_gauge *gauge, const stator_error *failure);
 
 /* A thread that commits groups, one at a time. */
 typedef struct stator_committer stator_committer;
@@ -455,6 +483,18 @@ void stator__jobs_stop(stator_jobs *jobs);
 int64_t stator__jobs_next(stator_jobs *jobs);
 void stator__jobs_order(stator_jobs *jobs, int64_t until);
 void stator__jobs_wait(stator_jobs *jobs, stator_job_counts *counts);
+
+/* Metrics ------------------------------------------------------------------------------- */
+
+typedef struct stator_host_counts {
+	uint64_t open, queries; /* requests under way; queries of these */
+	uint64_t refused;	/* that were not taken */
+} stator_host_counts;
+
+void stator__metrics_host(const stator_host_counts *counts,
+			  stator_on_reply on_line, void *ctx);
+void stator__metrics_app(const stator_app *app, stator_on_reply on_line,
+			 void *ctx);
 
 /* Dumps --------------------------------------------------------------------------------- */
 

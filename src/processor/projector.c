@@ -152,7 +152,7 @@ stator__projector_run(stator_worker *w, const stator_ext *ext,
 	int code;
 
 	stator__projector_begin(w, ext, event);
-	code = stator__worker_run(w, ext, err);
+	code = stator__worker_count(w, ext, err);
 	if (code) {
 		stator__state_apply_log(st);
 	} else {

@@ -407,8 +407,11 @@ stator_projectors(const char *image, const char *data,
 		  .partition = opts ? opts->partition : -1,
 		  .on_line = on_line,
 		  .ctx = ctx};
+	stator_error ignored;
 	int code = STATOR_OK;
 
+	if (err == NULL)
+		err = &ignored;
 	if (t.opts->projector)
 		t.projector = stator__strdup(t.opts->projector);
 	if (t.opts->action != STATOR_PROJECTORS_LIST)

@@ -51,7 +51,7 @@ execute(stator_worker *w, const stator_ext *ext, query_reply *reply,
 	st->io.result_ctx = reply;
 	if (stator__operator_has(w, ext))
 		return stator__operator_query(w, ext, err);
-	code = stator__worker_run(w, ext, err);
+	code = stator__worker_count(w, ext, err);
 	if (code) {
 		stator__state_apply_log(st);
 		return code;
@@ -106,6 +106,15 @@ stator__query_run(stator_worker *w, stator_request *r)
 				    &err);
 	}
 	stator__worker_end(w);
+}
+
+void
+stator__query_reply(const stator_partition *partition, stator_request *r)
+{
+	stator__meter_add_shared(&partition->meter->queries, 1);
+	if (r->status != 200)
+		stator__meter_add_shared(&partition->meter->queries_failed, 1);
+	stator__reply_send(r);
 }
 
 /* The pool ---------------------------------------------------------------------- */
@@ -184,7 +193,7 @@ run_job(query_thread *t, query_job *job)
 		w->view.snapshot = NULL;
 	}
 	job->partition->ops->snapshot_end(job->snapshot);
-	stator__reply_send(job->request);
+	stator__query_reply(job->partition, job->request);
 	free(job);
 	stator__gauge_done(t->pool->gauge, true);
 }

@@ -264,6 +264,7 @@ stator__reply_begin(stator_json_out *out, stator_request *r, int64_t status)
 	static const stator_json null = {.kind = STATOR_JSON_NULL};
 
 	r->reply.size = 0;
+	r->status = status;
 	*out = (stator_json_out){.buf = &r->reply};
 	stator__json_begin(out, '{');
 	stator__json_name(out, "id");

@@ -436,8 +436,12 @@ stator_stat(const char *image, const char *data,
 {
 	stat_run r = {.partition = 0};
 	stator_app *app;
-	int code = stator__data_open(&app, image, data, false, err);
+	stator_error ignored;
+	int code;
 
+	if (err == NULL)
+		err = &ignored;
+	code = stator__data_open(&app, image, data, false, err);
 	if (code)
 		return code;
 	stator__upkeep_begin(&r.up, opts);

@@ -199,8 +199,12 @@ stator_verify(const char *image, const char *data,
 {
 	stator_verifier v = {.problems = 0};
 	stator_app *app;
-	int code = stator__data_open(&app, image, data, false, err);
+	stator_error ignored;
+	int code;
 
+	if (err == NULL)
+		err = &ignored;
+	code = stator__data_open(&app, image, data, false, err);
 	if (code)
 		return code;
 	stator__upkeep_begin(&v.up, opts);

@@ -32,7 +32,7 @@ io_of(const stator_run *run)
 static void *
 api_alloc(size_t size)
 {
-	return calloc(1, size ? size : 1);
+	return stator__memory_zero(size ? size : 1);
 }
 
 static void

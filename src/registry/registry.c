@@ -157,6 +157,7 @@ bind(stator_registry *r, const stator_def *def,
 		check_operations(decl, b->storage,
 				 r->plugins[b->plugin].source.file, problems);
 	make_types(r, b);
+	b->index = (uint32_t)r->count;
 	r->count++;
 }
 

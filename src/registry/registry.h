@@ -114,6 +114,7 @@ typedef struct stator_instance {
 typedef struct stator_binding {
 	const stator_storage_decl *decl;
 	const stator_storage *storage;
+	uint32_t index;	 /* among the bindings */
 	uint32_t plugin; /* index of the loaded plugin */
 	uint32_t space;
 	const stator_type *key, *value; /* NULL: the entity's */

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/meter.h"
 #include "state/state.h"
 
 static const char *const op_names[STATOR_OP_COUNT] = {
@@ -144,6 +145,36 @@ allowed(const stator_state *st, const stator_handle *h, int op)
 	return (h->allowed[st->ext->index] & 1u << op) != 0;
 }
 
+/* Rationale: to look at the clock takes half as long as a get of the host's own
+ * storages, so one call of so many is timed. */
+enum { TIMED = 64 };
+
+static void
+count_call(stator_state *st, const stator_handle *h)
+{
+	stator_storage_meter *m = &st->meters[h->binding->index];
+
+	st->timed_from = 0;
+	if (m->calls % TIMED == 0 || !h->instance->loaded->source.trusted)
+		st->timed_from = stator__monotonic_ns();
+	stator__meter_add(&m->calls, 1);
+}
+
+static void
+count_return(stator_state *st, const stator_handle *h, int code)
+{
+	stator_storage_meter *m = &st->meters[h->binding->index];
+
+	if (STATOR_UNLIKELY(st->timed_from)) {
+		stator__meter_add(&m->timed, 1);
+		stator__meter_add(&m->timed_ns,
+				  (uint64_t)(stator__monotonic_ns() -
+					     st->timed_from));
+	}
+	if (STATOR_UNLIKELY(code != STATOR_OK && code != STATOR_NONE))
+		stator__meter_add(&m->errors, 1);
+}
+
 /* Before and after every call of a storage. */
 static int64_t
 enter(stator_state *st, const stator_handle *h, stator_error *err)
@@ -151,14 +182,19 @@ enter(stator_state *st, const stator_handle *h, stator_error *err)
 	st->io.space = h->binding->space;
 	st->io.called = h->binding->storage;
 	err->msg[0] = 0;
+	if (STATOR_LIKELY(st->meters != NULL))
+		count_call(st, h);
 	return stator__instance_enter(h->instance);
 }
 
 /* What a storage may say: OK, NONE, or an error that is known. */
 static int
-leave(const stator_handle *h, int64_t entered, int code, stator_error *err)
+leave(stator_state *st, const stator_handle *h, int64_t entered, int code,
+      stator_error *err)
 {
 	stator__instance_leave(h->instance, entered, h->binding);
+	if (STATOR_LIKELY(st->meters != NULL))
+		count_return(st, h, code);
 	if (STATOR_LIKELY(code == STATOR_OK || code == STATOR_NONE))
 		return code;
 	if (code > 0 || !stator__status_known(code)) {
@@ -230,7 +266,7 @@ get_one(stator_state *st, const stator_handle *h, const stator_row *key,
 
 	value->type = h->use.value;
 	code = s->get(h->instance->self, &st->io.run, &h->use, key, value, err);
-	code = leave(h, entered, code, err);
+	code = leave(st, h, entered, code, err);
 	if (code == STATOR_OK)
 		code = check_handed_out(st, h, value, h->use.value, err);
 	if (STATOR_UNLIKELY(code < 0))
@@ -263,7 +299,7 @@ get_batch(stator_state *st, const stator_handle *h, const stator_row *keys,
 	entered = enter(st, h, err);
 	code = s->get_batch(h->instance->self, &st->io.run, &h->use, keys,
 			    count, values, err);
-	code = leave(h, entered, code, err);
+	code = leave(st, h, entered, code, err);
 	for (size_t i = 0; i < count && code == STATOR_OK; i++)
 		if (values[i].data)
 			code = check_handed_out(st, h, &values[i],
@@ -318,7 +354,7 @@ stator__state_read(stator_state *st, const stator_handle *h,
 	entered = enter(st, h, err);
 	code = s->read(h->instance->self, &st->io.run, &h->use, key, &opts,
 		       cursor, err);
-	code = leave(h, entered, code, err);
+	code = leave(st, h, entered, code, err);
 	if (code >= 0 && (code != STATOR_OK || *cursor == NULL ||
 			  (*cursor)->next == NULL || (*cursor)->release == NULL))
 		code = stator__fail(err, STATOR_STORAGE_FAILED,
@@ -343,7 +379,8 @@ stator__state_next(stator_state *st, const stator_handle *h,
 	entered = enter(st, h, err);
 	key->type = h->use.key;
 	value->type = h->use.value;
-	code = leave(h, entered, cursor->next(cursor, key, value, err), err);
+	code = cursor->next(cursor, key, value, err);
+	code = leave(st, h, entered, code, err);
 	if (code == STATOR_OK)
 		code = check_handed_out(st, h, value, h->use.value, err);
 	if (code == STATOR_OK)
@@ -482,7 +519,7 @@ send(stator_state *st, stator_wish *w, const stator_row *row, stator_error *err)
 	int code = h->binding->storage->apply(h->instance->self, &st->io.run,
 					      &item, 1, err);
 
-	code = leave(h, entered, code, err);
+	code = leave(st, h, entered, code, err);
 	w->sent = true;
 	stator__arena_reset(&st->row);
 	return code < 0 ? about(st, h, NULL, code, err) : STATOR_OK;
@@ -614,7 +651,7 @@ each_storage(stator_state *st, bool apply, bool log_only, stator_error *err)
 			continue;
 		entered = enter(st, h, err);
 		code = call(h->instance->self, &st->io.run, items, count, err);
-		code = leave(h, entered, code, err);
+		code = leave(st, h, entered, code, err);
 		if (code < 0)
 			return about(st, h, NULL, code, err);
 	}
@@ -641,7 +678,7 @@ stator__state_effect(stator_state *st, const stator_handle *h,
 	int code = h->binding->storage->effect(h->instance->self, &st->io.run,
 					       item, err);
 
-	code = leave(h, entered, code, err);
+	code = leave(st, h, entered, code, err);
 	return code < 0 ? about(st, h, item->key, code, err) : STATOR_OK;
 }
 

@@ -71,8 +71,16 @@ typedef struct stator_open_cursor {
 	const stator_handle *handle;
 } stator_open_cursor;
 
+/* What a thread has called a storage for. */
+typedef struct stator_storage_meter {
+	uint64_t calls, errors;
+	uint64_t timed, timed_ns; /* of the calls: those that were timed */
+} stator_storage_meter;
+
 struct stator_state {
 	stator_io io; /* first: storages are given its `run` */
+	stator_storage_meter *meters; /* by binding; NULL: nobody counts */
+	int64_t timed_from;	      /* of the call; 0: it is not timed */
 	stator_arena arena;
 	stator_arena row; /* of a row of a query's result that is handed on */
 	const stator_ext *ext;

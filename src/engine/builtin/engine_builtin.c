@@ -19,6 +19,7 @@ struct stator_fields {
 	stator_builder builder;
 	const stator_handle *handle;
 	uint32_t intent;
+	int64_t raw_id; /* of a new record; else 0 */
 	stator_fields *next; /* of the run's intents */
 };
 
@@ -151,6 +152,15 @@ stator_key(stator_state *state, const char *storage, const char *entity,
 	return make_fields(state, h, h->use.key);
 }
 
+/* Whoever hands on a NULL is told once more why it is one. */
+static int
+failed_before(stator_error *err)
+{
+	if (err->code < 0)
+		return err->code;
+	return stator__fail(err, STATOR_INVALID, "NULL in place of fields");
+}
+
 static int
 find_field(const stator_type *type, const char *name, stator_error *err)
 {
@@ -175,8 +185,11 @@ int
 stator_set_int(stator_fields *fields, const char *name, int64_t value,
 	       stator_error *err)
 {
-	int i = find_field(fields->builder.type, name, err);
+	int i;
 
+	if (fields == NULL)
+		return failed_before(err);
+	i = find_field(fields->builder.type, name, err);
 	if (i < 0)
 		return STATOR_EXTENSION_FAILED;
 	return named(name,
@@ -189,8 +202,11 @@ int
 stator_set_float(stator_fields *fields, const char *name, double value,
 		 stator_error *err)
 {
-	int i = find_field(fields->builder.type, name, err);
+	int i;
 
+	if (fields == NULL)
+		return failed_before(err);
+	i = find_field(fields->builder.type, name, err);
 	if (i < 0)
 		return STATOR_EXTENSION_FAILED;
 	return named(name,
@@ -203,8 +219,11 @@ int
 stator_set_bytes(stator_fields *fields, const char *name, const void *data,
 		 size_t size, stator_error *err)
 {
-	int i = find_field(fields->builder.type, name, err);
+	int i;
 
+	if (fields == NULL)
+		return failed_before(err);
+	i = find_field(fields->builder.type, name, err);
 	if (i < 0)
 		return STATOR_EXTENSION_FAILED;
 	return named(name,
@@ -217,8 +236,11 @@ int
 stator_get(stator_state *state, stator_fields *key, stator_row *row,
 	   stator_error *err)
 {
-	stator_row k = stator__build_done(&key->builder);
+	stator_row k;
 
+	if (key == NULL)
+		return failed_before(err);
+	k = stator__build_done(&key->builder);
 	return stator__state_get(state, key->handle, &k, row, err);
 }
 
@@ -226,8 +248,12 @@ int
 stator_read(stator_state *state, stator_fields *key, int reverse,
 	    uint32_t limit, stator_cursor **cursor, stator_error *err)
 {
-	stator_row k = stator__build_done(&key->builder);
+	stator_row k;
 
+	*cursor = NULL;
+	if (key == NULL)
+		return failed_before(err);
+	k = stator__build_done(&key->builder);
 	return stator__state_read(state, key->handle, &k, reverse != 0, limit,
 				  cursor, err);
 }
@@ -257,12 +283,17 @@ static stator_fields *
 intend(stator_state *state, stator_fields *key, const stator_row *base,
        stator_error *err)
 {
-	stator_row k = stator__build_done(&key->builder);
 	builtin_run *r = run_of(state);
 	stator_fields *f;
 	uint32_t intent;
+	stator_row k;
 	int code;
 
+	if (key == NULL) {
+		failed_before(err);
+		return NULL;
+	}
+	k = stator__build_done(&key->builder);
 	while ((code = stator__state_intent(state, key->handle, &k, base,
 					    &intent, err)) == STATOR_NONE)
 		if (fill_first(state, intent, err))
@@ -276,7 +307,7 @@ intend(stator_state *state, stator_fields *key, const stator_row *base,
 	r->intents = f;
 	if (base == NULL && stator__type_is_record(f->builder.type))
 		stator__build_int(&f->builder, STATOR_SYS_ID,
-				  state->next_raw_id++, NULL);
+				  f->raw_id = state->next_raw_id++, NULL);
 	return f;
 }
 
@@ -284,6 +315,12 @@ stator_fields *
 stator_new(stator_state *state, stator_fields *key, stator_error *err)
 {
 	return intend(state, key, NULL, err);
+}
+
+int64_t
+stator_new_id(const stator_fields *fields)
+{
+	return fields ? fields->raw_id : 0;
 }
 
 stator_fields *
