@@ -93,6 +93,8 @@ describe("stator.h", function()
   it("serves calls and drains of a single thread that runs all partitions", function()
     assert.equal([[
 200 {"id":1,"status":200,"offset":1,"result":{"Twice":8}}
+500 {"id":2,"status":500,"error":{"code":"TIME_LIMIT","message":"shop.Spin: shop/shop.lua:5: ]]
+      .. [[limit of 100 ms exceeded"}}
 1 replies
 200 {"id":3,"status":200,"rows":[{"Sum":4}]}
 ]], embed "single")
