@@ -216,7 +216,7 @@ the host has been stopped; open another
   it("says what is wrong with a partition that is to be run", function()
     assert.equal([[
 shop has partitions 0 to 2, not 9
-no application is called no/app; shop is deployed
+no application is called no/app; there is shop
 no application is deployed
 0
 404 {"id":1,"status":404,"error":{"code":"NOT_FOUND","message":"no application is deployed"}}

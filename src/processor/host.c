@@ -670,8 +670,7 @@ find_app(const stator_host *h, const char *app, stator_error *err)
 				    "no application is deployed");
 	if (app && strcmp(app, h->app->name) != 0)
 		return stator__fail(err, STATOR_NOT_FOUND,
-				    "no application is called %s; %s is "
-				    "deployed",
+				    "no application is called %s; there is %s",
 				    app, h->app->name);
 	return STATOR_OK;
 }
