@@ -226,7 +226,7 @@ stator__meters_refused(stator_meters *w, const stator_ext *ext)
 	stator__meter_add(&w->exts[ext->index].refused, 1);
 }
 
-/* Asynchronous projectors --------------------------------------------------- */
+/* Asynchronous projectors -------------------------------------------------- */
 
 void
 stator__progress_begin(stator_metrics *m, uint32_t partition)

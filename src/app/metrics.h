@@ -85,7 +85,8 @@ void stator__progress_begin(stator_metrics *metrics, uint32_t partition);
 uint64_t *stator__progress_of(stator_metrics *metrics, uint32_t partition,
 			      const char *projector);
 
-/* How far they are, copied; names stand as long as the metrics. Caller frees. */
+/* How far they are, copied; names stand as long as the metrics. Caller frees
+ * the array. */
 typedef struct stator_lag {
 	const char *projector;
 	uint32_t partition;

@@ -41,17 +41,17 @@
  * Functions that can fail return a status of stator_plugin.h: STATOR_OK is 0,
  * STATOR_NONE is 1 and no error, errors are negative. Then `err` has the code
  * and one line of text; what is in it otherwise means nothing. It may be NULL,
- * but not inside of a run. Structs
- * of options begin with their ..._INIT: it says how large they were when your
- * program was compiled, and later versions add fields at the end only.
+ * but not inside of a run. Structs of options begin with their ..._INIT: it says
+ * how large they were when your program was compiled, and later versions add
+ * fields at the end only.
  *
  * Threads. A host has, for each partition, a thread that runs commands and one
  * that makes them durable (none of them with STATOR_THREADS_OWN), one for its
- * asynchronous projectors, and one for its store; for the application those
- * that run queries; for the process one that watches over time. All of them
- * have ended when `stator_host_close` returns. Callbacks say on which they run. `on_reply`
- * and `on_log` must not block, nor call into the host: what waits for the
- * partition waits for them.
+ * asynchronous projectors, one for its jobs, and one for its store; for the
+ * application those that run queries; for the process one that watches over
+ * time. All of them have ended when `stator_host_close` returns. Callbacks say
+ * on which they run. `on_reply` and `on_log` must not block, nor call into the
+ * host: what waits for the partition waits for them.
  *
  * Caveats. A partition's data is opened by one process at a time. A reply is
  * given when its event is durable. Of what belongs to the process, Stator takes
@@ -382,8 +382,8 @@ STATOR_API int stator_time(const char *text, int64_t *ms, stator_error *err);
 
 /*
  * How many partitions an application has, 0 when it is not deployed; `app` is
- * its name, "owner/name", or NULL for the one there is. Requests of workspace w
- * go to partition w % partitions. [any-thread]
+ * its name, "owner/name", or NULL when there is only one. Requests of workspace
+ * w go to partition w % partitions. [any-thread]
  */
 STATOR_API uint32_t stator_host_partitions(stator_host *host, const char *app);
 /*

@@ -329,7 +329,7 @@ start(stator_host *h, const stator_deploy_opts *opts, stator_error *err)
 
 	h->queries = stator__queries_start(h->app, h->app->deployment,
 					   &h->gauge);
-	all = stator__alloc(h->app->partition_count * sizeof(stator_processor *));
+	all = stator__alloc(h->app->partition_count * sizeof(*all));
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++) {
 		all[i] = stator__processor_start(
 			&h->app->partitions[i], h->app->deployment,

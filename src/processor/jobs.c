@@ -173,7 +173,7 @@ run_extension(stator_jobs *j, const job *it, int64_t tick, stator_error *err)
 	io->run.now_ms = stator__worker_now(w);
 	code = make_context(j, it, tick, err);
 	if (code == STATOR_OK)
-		code = stator__worker_run(w, it->ext, err);
+		code = stator__worker_count(w, it->ext, err);
 	if (code)
 		stator__state_apply_log(&w->state);
 	return code;

@@ -50,7 +50,7 @@ struct stator_processor {
 	stator_serving serving;
 	/* With threads of the embedder, who take turns. */
 	bool held;	   /* one of them, or an order, is at work */
-	uint32_t givers;   /* orders that wait for their turn: they come first */
+	uint32_t givers;   /* orders that wait for their turn, and come first */
 	bool attended; /* a thread of the host takes turns, too */
 	bool has_runner;
 	pthread_t runner; /* the last one that asked for work */
