@@ -235,11 +235,17 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   local functions = load_package(package, modules, extensions, require_module, problems)
 
   -- What runs make once and keep would be made again in each of them.
-  local met, stype = 0, is_image and api.met_type(engine, 0) or nil
-  while stype ~= nil do
-    rows.value_type(stype)
-    met = met + 1
-    stype = api.met_type(engine, met)
+  local function meet(nth, open)
+    local n, stype = 0, nth(engine, 0)
+    while stype ~= nil do
+      open(stype)
+      n = n + 1
+      stype = nth(engine, n)
+    end
+  end
+  if is_image then
+    meet(api.met_type, rows.type)
+    meet(api.met_value, rows.value_type)
   end
 
   -- Runs an extension. It is called at the end of a call: so it returns to the host, where a

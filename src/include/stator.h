@@ -429,7 +429,7 @@ STATOR_API int stator_host_run_partition(stator_host *host, const char *app,
  * Times are objects: count, sum_ns, max_ns, p50_ns, p90_ns, p99_ns, p999_ns, and
  * buckets: [[end, count], ...], where what took less than `end` ns, and not
  * less than the end before it, is counted; a bucket is an eighth wide. All
- * calls of plugins are timed, of the host's own storages each 64th.
+ * calls of a storage are timed when they take more than 5 us, else each 64th.
  * Extensions and storages are counted over all partitions and versions.
  *
  * `on_line` is called as for replies, and by this function only. [any-thread],

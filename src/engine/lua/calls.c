@@ -564,7 +564,7 @@ api_type(lua_engine *e, uint32_t id)
 	return stator__def_type(e->env->def, id);
 }
 
-/* Of the event, of what extensions take and give, and of handles. */
+/* Of the event, and of what extensions take. */
 static const stator_type *
 api_met_type(lua_engine *e, uint32_t index)
 {
@@ -575,14 +575,28 @@ api_met_type(lua_engine *e, uint32_t index)
 		return def->event;
 	for (size_t i = 0; i < def->ext_count; i++) {
 		const stator_ext *ext = &def->exts[i];
-		const stator_type *of[] = {ext->arg, ext->unlogged,
-					   ext->result};
 
-		for (size_t k = 0; k < STATOR_COUNT(of); k++)
-			if (ext->package == e->env->package && of[k] &&
-			    index == n++)
-				return of[k];
+		if (ext->package != e->env->package)
+			continue;
+		if (ext->arg && index == n++)
+			return ext->arg;
+		if (ext->unlogged && index == n++)
+			return ext->unlogged;
 	}
+	return NULL;
+}
+
+/* Of what extensions give, and of handles. */
+static const stator_type *
+api_met_value(lua_engine *e, uint32_t index)
+{
+	const stator_def *def = e->env->def;
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < def->ext_count; i++)
+		if (def->exts[i].package == e->env->package &&
+		    def->exts[i].result && index == n++)
+			return def->exts[i].result;
 	for (size_t i = 0; i < e->handles.count; i++)
 		if (e->handles.items[i]->use.value && index == n++)
 			return e->handles.items[i]->use.value;
@@ -681,6 +695,8 @@ HOST_CALL(int32_t, find, (lua_engine *e, uint32_t handle, uint32_t size), e,
 HOST_CALL(double, raw_id, (lua_engine *e), e)
 HOST_CALL(const stator_type *, met_type, (lua_engine *e, uint32_t index), e,
 	  index)
+HOST_CALL(const stator_type *, met_value, (lua_engine *e, uint32_t index), e,
+	  index)
 HOST_CALL(const stator_type *, type, (lua_engine *e, uint32_t id), e, id)
 HOST_CALL(int32_t, grow_slots, (lua_engine *e), e)
 HOST_CALL(int32_t, grow_out, (lua_engine *e, uint32_t size), e, size)
@@ -715,6 +731,7 @@ const lua_api stator__lua_api = {
 	.find = host_find,
 	.raw_id = host_raw_id,
 	.met_type = host_met_type,
+	.met_value = host_met_value,
 	.type = host_type,
 	.grow_slots = host_grow_slots,
 	.grow_out = host_grow_out,

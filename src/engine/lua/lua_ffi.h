@@ -78,8 +78,10 @@ typedef struct lua_api {
 	int32_t (*find)(lua_engine *e, uint32_t handle, uint32_t size);
 	/* The next free raw ID. */
 	double (*raw_id)(lua_engine *e);
-	/* One of the types of rows that runs will meet; NULL: no more. */
+	/* One of the types of rows that runs will only read, and of those that
+	 * they may make; NULL: no more. */
 	const stator_type *(*met_type)(lua_engine *e, uint32_t index);
+	const stator_type *(*met_value)(lua_engine *e, uint32_t index);
 	/* A type by its identifier, or NULL. */
 	const stator_type *(*type)(lua_engine *e, uint32_t id);
 	/* Room for one more slot, for `size` bytes in `out`; 0. */
