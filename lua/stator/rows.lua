@@ -460,7 +460,6 @@ function M.type(stype)
   local is_new = info.fields.IsNew
   if is_new and is_new == info.list[5] and info.fields["sys.ID"] then is_new.writable = false end
   generate_code(info)
-  info.address = stype
   return info
 end
 

@@ -451,7 +451,7 @@ describe("a partition's store #crash seed " .. SEED, function()
   if not stator.sanitized then
     it("has threads that do not step on each other's feet, says TSan", function()
       local sources = {}
-      for name in ("allocator clock error files json log memory text crc"):gmatch "%w+" do
+      for name in ("allocator clock cron error files json log memory text crc"):gmatch "%w+" do
         sources[#sources + 1] = "src/base/" .. name .. ".c"
       end
       assert.matches("0 failures", try("snapshots", ("FOLDER %d 500 200000"):format(SEED),

@@ -113,8 +113,8 @@ stator__time_parse(const char *text, size_t size, int64_t *out)
 	return true;
 }
 
-const char *
-stator__time_show(char out[STATOR_TIME_TEXT], int64_t ms)
+static const char *
+show_time(char *out, int64_t ms, bool with_ms)
 {
 	int64_t days = ms / DAY_MS;
 	int rest = (int)(ms % DAY_MS), size;
@@ -123,11 +123,23 @@ stator__time_show(char out[STATOR_TIME_TEXT], int64_t ms)
 	size = snprintf(out, STATOR_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d",
 			(int)d.year, d.month, d.day, rest / 3600000,
 			rest / 60000 % 60, rest / 1000 % 60);
-	if (rest % 1000)
+	if (with_ms)
 		size += snprintf(out + size, STATOR_TIME_TEXT - (size_t)size,
 				 ".%03d", rest % 1000);
 	snprintf(out + size, STATOR_TIME_TEXT - (size_t)size, "Z");
 	return out;
+}
+
+const char *
+stator__time_show(char out[STATOR_TIME_TEXT], int64_t ms)
+{
+	return show_time(out, ms, ms % 1000 != 0);
+}
+
+const char *
+stator__time_stamp(char out[STATOR_TIME_TEXT], int64_t ms)
+{
+	return show_time(out, ms, true);
 }
 
 /* Fields ---------------------------------------------------------------- */

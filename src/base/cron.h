@@ -13,6 +13,8 @@ bool stator__time_parse(const char *text, size_t size, int64_t *out);
 /* The same, without milliseconds that are 0. */
 enum { STATOR_TIME_TEXT = 32 };
 const char *stator__time_show(char out[STATOR_TIME_TEXT], int64_t ms);
+/* With milliseconds in any case: of lines that stand below each other. */
+const char *stator__time_stamp(char out[STATOR_TIME_TEXT], int64_t ms);
 /* The first millisecond of the year 10000. */
 #define STATOR_TIME_END INT64_C(253402300800000)
 

@@ -3,9 +3,9 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/cron.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -66,16 +66,10 @@ write_number(stator_json_out *out, const char *name, int64_t n, int64_t least)
 static void
 write_time(stator_json_out *out, int64_t ms)
 {
-	time_t seconds = (time_t)(ms / 1000);
-	char text[40];
-	struct tm tm;
-	size_t used;
+	char text[STATOR_TIME_TEXT];
 
-	gmtime_r(&seconds, &tm);
-	used = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + used, sizeof(text) - used, ".%03dZ", (int)(ms % 1000));
 	stator__json_name(out, "time");
-	stator__json_cstring(out, text);
+	stator__json_cstring(out, stator__time_stamp(text, ms));
 }
 
 static void

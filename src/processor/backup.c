@@ -61,9 +61,9 @@ make_folder(const char *path, stator_error *err)
 static void
 begin_manifest(backup *b)
 {
-	char time[40];
+	char time[STATOR_TIME_TEXT];
 
-	stator__time_text(time, stator__now_ms() / 1000);
+	stator__time_show(time, stator__now_ms() / 1000 * 1000);
 	b->out = (stator_json_out){.buf = &b->manifest};
 	stator__json_begin(&b->out, '{');
 	stator__json_name(&b->out, "stator");
@@ -477,17 +477,16 @@ stator_restore(const char *image, const char *from, const char *data,
 	       const stator_upkeep_opts *opts, stator_error *err)
 {
 	restore r = {.whole = 0};
-	stator_app *app;
+	const stator_app *app;
 	stator_error ignored;
 	int code;
 
 	if (err == NULL)
 		err = &ignored;
-	code = stator__data_open(&app, image, from, true, err);
+	code = stator__upkeep_open(&r.up, image, from, true, opts, err);
 	if (code)
 		return code;
-	stator__upkeep_begin(&r.up, opts);
-	r.up.partitions = app->partition_count;
+	app = r.up.app;
 	r.from = stator__strdup(app->data);
 	r.folder = stator__format("%s/%s", data, name_of(app->data));
 	r.above = stator__format("%s/restore-%d", data, (int)getpid());
@@ -499,6 +498,5 @@ stator_restore(const char *image, const char *from, const char *data,
 	free(r.from);
 	stator__arena_free(&r.arena);
 	stator__upkeep_free(&r.up);
-	stator__app_close(app);
 	return code;
 }

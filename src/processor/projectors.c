@@ -8,9 +8,8 @@
  * next start.
  */
 #include <stdlib.h>
-#include <time.h>
 
-#include "processor/processor.h"
+#include "processor/upkeep.h"
 
 typedef struct task {
 	const char *image, *data;
@@ -43,18 +42,9 @@ open_app(task *t, bool read_only, stator_error *err)
 {
 	static const stator_load_opts load = {.purpose = STATOR_TO_READ};
 	const stator_app_opts opts = {.read_only = read_only};
-	stator_problems problems = {0};
-	stator_version *version =
-		stator__version_load(t->image, &load, &problems);
-	int code = STATOR_OK;
+	stator_version *version;
+	int code = stator__image_load(&version, t->image, &load, err);
 
-	if (version == NULL) {
-		const stator_problem *p = &problems.items[0];
-
-		code = stator__fail(err, STATOR_IMAGE, "%s:%d:%d: %s", p->file,
-				    p->line, p->col, p->message);
-	}
-	stator__problems_free(&problems);
 	return code ? code
 		    : stator__app_open(&t->app, version, t->data, &opts, err);
 }
@@ -121,14 +111,10 @@ visit_all(task *t, visitor visit, stator_error *err)
 static const char *
 time_text(task *t, int64_t ms)
 {
-	time_t seconds = (time_t)(ms / 1000);
-	char text[32];
-	struct tm tm;
+	char text[STATOR_TIME_TEXT];
 
-	gmtime_r(&seconds, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	return stator__arena_format(&t->arena, "%s.%03dZ", text,
-				    (int)(ms % 1000));
+	return stator__arena_format(&t->arena, "%s",
+				    stator__time_stamp(text, ms));
 }
 
 static void

@@ -252,9 +252,9 @@ say_types(stat_run *r, bool views)
 static void
 say_partition(stat_run *r)
 {
-	char time[40];
+	char time[STATOR_TIME_TEXT];
 
-	stator__time_text(time, r->checkpoint_at);
+	stator__time_show(time, r->checkpoint_at * 1000);
 	stator__buf_format(&r->up.line, "partition %u", r->partition);
 	stator__upkeep_line(&r->up);
 	say(r, "events", "%llu, %llu bytes", (unsigned long long)r->events.count,
@@ -340,9 +340,9 @@ write_projectors(const stat_run *r, stator_json_out *out)
 static void
 write_files(const stat_run *r, stator_json_out *out)
 {
-	char time[40];
+	char time[STATOR_TIME_TEXT];
 
-	stator__time_text(time, r->checkpoint_at);
+	stator__time_show(time, r->checkpoint_at * 1000);
 	stator__json_name(out, "log");
 	stator__json_begin(out, '{');
 	write_number(out, "segments", r->segments);
@@ -420,14 +420,12 @@ stat_partition(stat_run *r, stator_error *err)
 static void
 find_projectors(stat_run *r)
 {
+	const stator_ext *ext = NULL;
+
 	r->projectors = stator__alloc((r->def->ext_count + 1) *
 				      sizeof(*r->projectors));
-	for (size_t i = 0; i < r->def->ext_count; i++) {
-		const stator_ext *ext = &r->def->exts[i];
-
-		if (ext->kind == STATOR_PROJECTOR && !ext->sync)
-			r->projectors[r->projector_count++].ext = ext;
-	}
+	while ((ext = stator__async_next(r->def, ext)) != NULL)
+		r->projectors[r->projector_count++].ext = ext;
 }
 
 int
@@ -435,27 +433,23 @@ stator_stat(const char *image, const char *data,
 	    const stator_upkeep_opts *opts, stator_error *err)
 {
 	stat_run r = {.partition = 0};
-	stator_app *app;
 	stator_error ignored;
 	int code;
 
 	if (err == NULL)
 		err = &ignored;
-	code = stator__data_open(&app, image, data, false, err);
+	code = stator__upkeep_open(&r.up, image, data, false, opts, err);
 	if (code)
 		return code;
-	stator__upkeep_begin(&r.up, opts);
-	r.up.partitions = app->partition_count;
-	r.app = app;
-	r.def = app->deployment->version->def;
+	r.app = r.up.app;
+	r.def = r.app->deployment->version->def;
 	r.types = stator__alloc((r.def->type_count + 1) * sizeof(*r.types));
 	find_projectors(&r);
-	for (r.partition = 0; r.partition < app->partition_count && !code;
+	for (r.partition = 0; r.partition < r.app->partition_count && !code;
 	     r.partition++)
 		code = stat_partition(&r, err);
 	free(r.projectors);
 	free(r.types);
 	stator__upkeep_free(&r.up);
-	stator__app_close(app);
 	return code;
 }

@@ -2,7 +2,6 @@
  * upkeep.c: see upkeep.h.
  */
 #include <stdlib.h>
-#include <time.h>
 
 #include "processor/upkeep.h"
 
@@ -40,15 +39,14 @@ int
 stator__projector_offset(const stator_view *view, const stator_ext *ext,
 			 int64_t *offset, stator_error *err)
 {
-	char *name = stator__format("projector %s", ext->name);
 	stator_arena arena = {0};
 	int code;
 
 	*offset = 0;
-	code = stator__number_get(view, &arena, stator__meta_key(&arena, name),
+	code = stator__number_get(view, &arena,
+				  stator__offset_key(&arena, ext->name),
 				  offset, err);
 	stator__arena_free(&arena);
-	free(name);
 	return code < 0 ? code : STATOR_OK;
 }
 
@@ -121,10 +119,28 @@ stator__upkeep_begin(stator_upkeep *u, const stator_upkeep_opts *opts)
 		       size < sizeof(u->opts) ? size : sizeof(u->opts));
 }
 
+int
+stator__upkeep_open(stator_upkeep *u, const char *image, const char *data,
+		    bool folders_only, const stator_upkeep_opts *opts,
+		    stator_error *err)
+{
+	stator_app *app;
+	int code = stator__data_open(&app, image, data, folders_only, err);
+
+	if (code)
+		return code;
+	stator__upkeep_begin(u, opts);
+	u->app = app;
+	u->partitions = app->partition_count;
+	return STATOR_OK;
+}
+
 void
 stator__upkeep_free(stator_upkeep *u)
 {
 	free(u->line.data);
+	if (u->app)
+		stator__app_close(u->app);
 }
 
 void
@@ -143,14 +159,4 @@ stator__upkeep_progress(const stator_upkeep *u, int64_t partition,
 	if (u->opts.on_progress)
 		u->opts.on_progress(u->opts.ctx, partition, u->partitions,
 				    unit, done, whole);
-}
-
-void
-stator__time_text(char *out, int64_t seconds)
-{
-	time_t t = (time_t)seconds;
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	strftime(out, 40, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }

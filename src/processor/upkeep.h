@@ -49,17 +49,21 @@ int stator__projector_offset(const stator_view *view, const stator_ext *ext,
 typedef struct stator_upkeep {
 	stator_upkeep_opts opts; /* whole, also where the caller's is shorter */
 	stator_buf line;
+	stator_app *app; /* the data, if it was opened for this; else NULL */
 	uint32_t partitions;
 } stator_upkeep;
 
 void stator__upkeep_begin(stator_upkeep *u, const stator_upkeep_opts *opts);
+/* The same with the data of an image, as `stator__data_open` opens it; nothing
+ * is to be freed when that fails. */
+int stator__upkeep_open(stator_upkeep *u, const char *image, const char *data,
+			bool folders_only, const stator_upkeep_opts *opts,
+			stator_error *err);
+/* With the data. */
 void stator__upkeep_free(stator_upkeep *u);
 /* Gives what is in the line, and empties it. */
 void stator__upkeep_line(stator_upkeep *u);
 void stator__upkeep_progress(const stator_upkeep *u, int64_t partition,
 			     const char *unit, uint64_t done, uint64_t whole);
-
-/* "2026-11-21T18:51:39Z" into `out`, of 40 bytes. */
-void stator__time_text(char *out, int64_t seconds);
 
 #endif

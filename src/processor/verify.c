@@ -198,22 +198,18 @@ stator_verify(const char *image, const char *data,
 	      const stator_upkeep_opts *opts, stator_error *err)
 {
 	stator_verifier v = {.problems = 0};
-	stator_app *app;
 	stator_error ignored;
 	int code;
 
 	if (err == NULL)
 		err = &ignored;
-	code = stator__data_open(&app, image, data, false, err);
+	code = stator__upkeep_open(&v.up, image, data, false, opts, err);
 	if (code)
 		return code;
-	stator__upkeep_begin(&v.up, opts);
-	v.up.partitions = app->partition_count;
-	v.app = app;
-	v.def = app->deployment->version->def;
+	v.app = v.up.app;
+	v.def = v.app->deployment->version->def;
 	code = verify(&v, image, data, err);
 	stator__arena_free(&v.arena);
 	stator__upkeep_free(&v.up);
-	stator__app_close(app);
 	return code;
 }

@@ -179,19 +179,13 @@ api_value_type(lua_engine *e, uint32_t handle)
 	return stator__state_value_type(e->state, handle_at(e, handle));
 }
 
-static stator_row
-out_row(const lua_engine *e, uint32_t size, const stator_type *type)
-{
-	stator_row row = {e->run.out, size, 0, type};
-
-	return row;
-}
-
 /* The key that Lua wrote. */
 static stator_row
 key_row(const lua_engine *e, uint32_t handle, uint32_t size)
 {
-	return out_row(e, size, handle_at(e, handle)->use.key);
+	stator_row row = {e->run.out, size, 0, handle_at(e, handle)->use.key};
+
+	return row;
 }
 
 static int32_t
