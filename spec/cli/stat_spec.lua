@@ -79,7 +79,7 @@ describe("stator stat", function()
       and 1 })
     assert.matches("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$", before.checkpoint.at)
     stator.shell(([[
-      cd %s; mkfifo fifo; %s run %s --data %s < fifo > out 2> err & pid=$!
+      cd %s; mkfifo fifo; %s run %s --data %s > out 2> err < fifo & pid=$!
       exec 3> fifo; echo '{"id":1,"wsid":1,"command":"shop.Hit","args":{"N":1}}' >&3
       while [ $(wc -l < out) -lt 1 ]; do sleep 0.01; done
       kill -9 $pid; wait $pid]]):format(folder, stator.command, image, data))

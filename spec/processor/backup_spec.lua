@@ -113,7 +113,7 @@ describe("stator backup", function()
     local folder = stator.folder()
     stator.run(image, data, hits(1, 10))
     stator.shell(([[
-      cd %s; mkfifo fifo; %s run %s --data %s < fifo > out 2> err & pid=$!
+      cd %s; mkfifo fifo; %s run %s --data %s > out 2> err < fifo & pid=$!
       exec 3> fifo; for i in 1 2 3 4 5; do
         echo '{"id":1,"wsid":1,"command":"shop.Hit","args":{"N":1}}' >&3
         while [ $(wc -l < out) -lt $i ]; do sleep 0.01; done
@@ -133,7 +133,7 @@ describe("stator backup", function()
       for i, r in ipairs(hits(1, 12000)) do lines[i] = stator.json.encode(r) .. "\n" end
       stator.write(folder .. "/in", table.concat(lines))
       local code, out, err = stator.shell(([[
-        cd %s; mkfifo fifo; %s run %s --data %s < fifo > out 2> err & pid=$!
+        cd %s; mkfifo fifo; %s run %s --data %s > out 2> err < fifo & pid=$!
         exec 3> fifo
         split -l 3000 -a 2 in in.
         n=0

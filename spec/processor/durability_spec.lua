@@ -49,7 +49,7 @@ local function run_and_kill(image, data, requests, at_a_time)
   stator.write(folder .. "/requests", table.concat(lines))
   stator.shell(([[
     cd %s; mkfifo fifo; touch replies
-    %s run %s --data %s < fifo > replies 2> errors & pid=$!
+    %s run %s --data %s > replies 2> errors < fifo & pid=$!
     exec 3> fifo; n=0
     while kill -0 $pid && [ $n -lt %d ]; do
       tail -n +$((n + 1)) requests | head -n %d >&3

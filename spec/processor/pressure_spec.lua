@@ -106,7 +106,7 @@ describe("back pressure", function()
     -- The replies come in order, so the commands are seen in the data.
     local code, out = stator.shell(([[
       cd %s; mkfifo fifo
-      %s run %s --data data < fifo > out 2> err & pid=$!
+      %s run %s --data data > out 2> err < fifo & pid=$!
       exec 3> fifo; cat in >&3
       for _ in $(seq 500); do
         n=$(%s dump %s --data data plog --partition 0 2>/dev/null | wc -l)

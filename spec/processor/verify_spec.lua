@@ -209,7 +209,7 @@ describe("stator verify", function()
     for i, r in ipairs(requests()) do lines[i] = stator.json.encode(r) end
     stator.write(folder .. "/in", table.concat(lines, "\n") .. "\n")
     local code, out = stator.shell(([[
-      cd %s; mkfifo fifo; %s run %s --data %s < fifo > out 2> err & pid=$!
+      cd %s; mkfifo fifo; %s run %s --data %s > out 2> err < fifo & pid=$!
       exec 3> fifo; cat in >&3
       for _ in $(seq 500); do [ $(wc -l < out) -ge %d ] && break; sleep 0.02; done
       %s verify %s --data %s; echo $?
