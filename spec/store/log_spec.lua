@@ -448,6 +448,10 @@ describe("a partition's store #crash seed " .. SEED, function()
     end
   end)
 
+  it("does not find what is not there, while something else takes its place", function()
+    assert.equal("0 found", try("newcomers", stator.sanitized and "1000" or "20000"))
+  end)
+
   if not stator.sanitized then
     it("has threads that do not step on each other's feet, says TSan", function()
       local sources = {}

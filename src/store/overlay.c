@@ -305,16 +305,18 @@ put_cell(slot *s, cell *c, uint64_t hash)
 	atomic_store_explicit(&s->cell, c, memory_order_release);
 }
 
-/* Its slot, or the free one where it belongs. */
+/* Its slot, or the free one where it belongs; and its cell, or NULL. To a
+ * reader only the cell says something: the slot may not be free any more. */
 static slot *
-slot_of(table *t, stator_slice key, uint64_t hash)
+slot_of(table *t, stator_slice key, uint64_t hash, cell **found)
 {
 	size_t mask = t->count - 1, at = hash & mask;
 
 	for (;; at = (at + 1) & mask) {
 		slot *s = &t->slots[at];
-		const cell *c = cell_at(s);
+		cell *c = cell_at(s);
 
+		*found = c;
 		if (c == NULL)
 			return s;
 		if (s->hash == hash && c->key_size == key.size &&
@@ -389,8 +391,9 @@ const version *
 stator__overlay_get(const stator_overlay *o, stator_slice key)
 {
 	table *t = atomic_load_explicit(&o->table, memory_order_acquire);
-	const cell *c = cell_at(slot_of(t, key, hash_of(o, key)));
+	cell *c;
 
+	slot_of(t, key, hash_of(o, key), &c);
 	return c ? atomic_load_explicit(&c->newest, memory_order_acquire)
 		 : NULL;
 }
@@ -763,8 +766,8 @@ static void
 write_one(stator_overlay *o, const stator_write *w)
 {
 	table *t = o->table;
-	slot *s = slot_of(t, w->key, w->hash);
-	cell *c = cell_at(s);
+	cell *c;
+	slot *s = slot_of(t, w->key, w->hash, &c);
 
 	if (c) {
 		change_cell(o, c, w->value, w->change);
