@@ -142,6 +142,15 @@ stator__committer_take(stator_committer *c, stator_group *g)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void
+stator__committer_rest(stator_committer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	while (c->group)
+		pthread_cond_wait(&c->done, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+}
+
 int
 stator__committer_wait(stator_committer *c, stator_error *err)
 {

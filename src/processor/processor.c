@@ -33,6 +33,7 @@ struct stator_processor {
 	crew next; /* made, and not yet at work */
 	stator_commander commander;
 	stator_snapshot *snapshot;
+	stator_snapshot *before; /* what the command at hand began with, or NULL */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;  /* something waits, or to stop */
@@ -97,15 +98,17 @@ look_afresh(stator_processor *p)
  * that is filled, since its commands have seen the other's writes.
  */
 static void
-settle(void *ctx)
+settle(stator_processor *p)
 {
-	stator_processor *p = ctx;
 	stator_error err;
 	int code;
 
 	if (p->on_its_way == NULL)
 		return;
 	code = stator__committer_wait(p->committer, &err);
+	if (p->before)
+		p->partition->ops->snapshot_end(p->before);
+	p->before = NULL;
 	stator__map_clear(p->on_its_way->map);
 	p->on_its_way = NULL;
 	show_groups(p);
@@ -113,6 +116,34 @@ settle(void *ctx)
 		fail_next(p, &err, code);
 	else
 		look_afresh(p);
+}
+
+/*
+ * For a run that reads a range: what is on its way is in the store from here
+ * on, seen by a snapshot of its own. What the run has read before stays where
+ * it is, in the old one and in the map of the group.
+ */
+static void
+show_committed(void *ctx)
+{
+	stator_processor *p = ctx;
+	stator_worker *const workers[] = {p->crew.worker, p->crew.projector};
+	stator_snapshot *snapshot;
+	stator_error err;
+	int code;
+
+	stator__committer_rest(p->committer);
+	code = p->partition->ops->newest(p->partition->store, &snapshot, &err);
+	if (code) {
+		fail_next(p, &err, code);
+		return;
+	}
+	p->before = p->snapshot;
+	p->snapshot = snapshot;
+	for (size_t i = 0; i < STATOR_COUNT(workers); i++) {
+		workers[i]->view.snapshot = snapshot;
+		workers[i]->view.under = NULL;
+	}
 }
 
 /* The number of the next event, as the store has it. */
@@ -580,7 +611,7 @@ static void
 look_through(stator_view *view, stator_processor *p)
 {
 	view->snapshot = p->snapshot;
-	view->settle = settle;
+	view->settle = show_committed;
 	view->settle_ctx = p;
 }
 

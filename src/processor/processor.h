@@ -357,7 +357,9 @@ stator_committer *stator__committer_start(stator_partition *partition,
 					  stator_gauge *gauge);
 /* The group is borrowed until the wait, which comes before the next one. */
 void stator__committer_take(stator_committer *c, stator_group *g);
-/* Until it has nothing to do. OK, or once what became of the last group. */
+/* Until it has nothing to do. */
+void stator__committer_rest(stator_committer *c);
+/* The same; OK, or once what became of the last group. */
 int stator__committer_wait(stator_committer *c, stator_error *err);
 /* NULL is none. */
 void stator__committer_stop(stator_committer *c);

@@ -162,8 +162,9 @@ typedef struct stator_view {
 	const stator_store_ops *ops;
 	stator_snapshot *snapshot;
 	stator_map *over;  /* newer than the snapshot, or NULL */
-	/* Between the two: on its way into the store, or NULL. To have it
-	 * there and none here is what `settle` is for. */
+	/* Between the two: on its way into the store, or NULL. `settle` gives
+	 * the view a snapshot that has it, and none here; what has been read
+	 * before stays where it is. */
 	stator_map *under;
 	void (*settle)(void *ctx);
 	void *settle_ctx;
