@@ -68,6 +68,15 @@ typedef struct path {
 	cell *low, *high; /* separators around the node, or NULL */
 } path;
 
+/* Where the last key went that began with such a byte: the next one often goes
+ * there, too. */
+typedef struct finger {
+	node *leaf;	  /* NULL: nowhere yet */
+	cell *low, *high; /* separators around it, or NULL */
+} finger;
+
+enum { FINGERS = 8 };
+
 struct stator_overlay {
 	stator_chunks *pool;
 	stator_chunk *chunks;
@@ -80,9 +89,7 @@ struct stator_overlay {
 	stator_overlay_view *newest;
 	node *root;
 	table *_Atomic table;
-	/* Where the last key went: the next one often goes there, too. */
-	node *last;
-	path last_path;
+	finger fingers[FINGERS];
 };
 
 static stator_chunk *
@@ -236,7 +243,8 @@ stator__overlay_view(stator_overlay *o, stator_overlay_view *v)
 		o->view_epoch = o->epoch++;
 		o->changed = false;
 	}
-	o->last = NULL; /* it may be copied from now on */
+	/* Leaves may be copied from now on. */
+	memset(o->fingers, 0, sizeof(o->fingers));
 	v->overlay = stator__overlay_hold(o);
 	v->root = o->root;
 	v->epoch = o->view_epoch;
@@ -468,7 +476,7 @@ is_at(const node *n, uint32_t at, stator_slice key)
 {
 	const cell *e;
 
-	if (at == n->count)
+	if (at == n->count || n->heads[at] != head_of(key, n->skip))
 		return false;
 	e = n->keys[at];
 	return e->key_size == key.size &&
@@ -723,43 +731,72 @@ change_cell(stator_overlay *o, cell *c, stator_slice value,
 	atomic_store_explicit(&c->newest, v, memory_order_release);
 }
 
-/* Whether the key goes into the leaf of the last one, and there is room. */
-static bool
-is_near(const stator_overlay *o, stator_slice key)
+static finger *
+finger_of(stator_overlay *o, stator_slice key)
 {
-	const path *p = &o->last_path;
+	uint8_t first = key.size ? *(const uint8_t *)key.data : 0;
 
-	return o->last && o->last->count < FAN &&
-	       !is_seen(o, o->last->epoch) &&
-	       (p->low == NULL || compare(p->low, key, 0) <= 0) &&
-	       (p->high == NULL || compare(p->high, key, 0) > 0);
+	return &o->fingers[first % FINGERS];
+}
+
+/* Whether the key goes into that leaf, and there is room. */
+static bool
+is_near(const stator_overlay *o, const finger *f, stator_slice key)
+{
+	return f->leaf && f->leaf->count < FAN &&
+	       !is_seen(o, f->leaf->epoch) &&
+	       (f->low == NULL || compare(f->low, key, 0) <= 0) &&
+	       (f->high == NULL || compare(f->high, key, 0) > 0);
+}
+
+static void
+forget_leaf(stator_overlay *o, const node *leaf)
+{
+	for (size_t i = 0; i < FINGERS; i++)
+		if (o->fingers[i].leaf == leaf)
+			o->fingers[i].leaf = NULL;
+}
+
+/* Splits the full leaf where a key goes to `at`; gives the half that it goes
+ * into, and its place there. */
+static node *
+split_leaf(stator_overlay *o, path *p, node *n, cell *c, uint32_t *at)
+{
+	/* Keys that only grow leave full nodes behind. */
+	uint32_t half = *at == FAN ? FAN : FAN / 2;
+	cell *first = half == FAN ? c : n->keys[half];
+	node *right = split(o, p, n, half, first);
+
+	forget_leaf(o, n);
+	if (*at <= half && half < FAN) {
+		p->high = first;
+		return n;
+	}
+	*at -= half;
+	return go_right(p, right);
 }
 
 static void
 insert(stator_overlay *o, cell *c)
 {
 	stator_slice key = stator__cell_key(c);
-	path *p = &o->last_path;
-	node *n = is_near(o, key) ? o->last : find_leaf(o, key, p);
-	uint32_t at = lower(n, 0, key);
+	finger *f = finger_of(o, key);
+	node *n = f->leaf;
+	uint32_t at;
+	path p;
 
-	if (n->count == FAN) {
-		/* Keys that only grow leave full nodes behind. */
-		uint32_t half = at == FAN ? FAN : FAN / 2;
-		cell *first = half == FAN ? c : n->keys[half];
-		node *right = split(o, p, n, half, first);
-
-		if (at > half || half == FAN) {
-			n = go_right(p, right);
-			at -= half;
-		} else {
-			p->high = first;
-		}
+	if (is_near(o, f, key)) {
+		at = lower(n, 0, key);
+	} else {
+		n = find_leaf(o, key, &p);
+		at = lower(n, 0, key);
+		if (n->count == FAN)
+			n = split_leaf(o, &p, n, c, &at);
+		*f = (finger){n, p.low, p.high};
 	}
 	open_gap(n, at);
 	n->heads[at] = head_of(key, n->skip);
 	n->keys[at] = c;
-	o->last = n;
 }
 
 static void
@@ -799,16 +836,22 @@ fetch_slot(const stator_overlay *o, stator_write *w)
 	__builtin_prefetch(first_slot(o, w->hash));
 }
 
+/* The cell, and its first version behind it. */
+static void
+fetch_near(const cell *c)
+{
+	__builtin_prefetch(c);
+	__builtin_prefetch((const char *)c + 64);
+}
+
 static void
 fetch_cell(const stator_overlay *o, uint64_t hash)
 {
 	const slot *s = first_slot(o, hash);
 	const cell *c = cell_at(s);
 
-	if (c && s->hash == hash) {
-		__builtin_prefetch(c);
-		__builtin_prefetch((const char *)c + 64);
-	}
+	if (c && s->hash == hash)
+		fetch_near(c);
 }
 
 void
@@ -873,12 +916,18 @@ turn(stator_overlay_cursor *c, bool reverse)
 	settle(c, n, c->at[0]);
 }
 
+/* Rationale: cells lie in the order of their making, so each one is waited for
+ * unless it was asked for some steps before. */
+enum { STEPS_AHEAD = 4 };
+
 void
 stator__overlay_step(stator_overlay_cursor *c, bool reverse)
 {
 	const node *n = c->nodes[0];
 	uint32_t at = c->at[0];
 
+	if (!reverse && at + STEPS_AHEAD < n->count)
+		fetch_near(n->keys[at + STEPS_AHEAD]);
 	if (reverse && at > 0)
 		settle(c, n, at - 1);
 	else if (!reverse && at + 1 < n->count)
