@@ -59,7 +59,11 @@ struct stator_processor {
 
 /* Groups ------------------------------------------------------------------------ */
 
-enum { GROUP_MOST = 1000, GROUP_BYTES = 16 << 20 };
+/* Rationale: what a group writes stays in the processor's cache until it is
+ * committed; a few times as many commands do not. */
+enum { GROUP_MOST = 256, GROUP_BYTES = 16 << 20 };
+/* To wake another thread takes longer than to commit fewer than this. */
+enum { GROUP_FEW = 16 };
 
 /* What the workers see: the group that is filled, over the one on its way. */
 static void
@@ -278,16 +282,22 @@ enum { FIRST_AHEAD = 3, AGAIN_AHEAD = 1 };
 static void
 expect_records(stator_processor *p, const stator_request *r, bool again)
 {
-	uint8_t key[STATOR_RECORD_KEY];
+	const stator_binding *record = p->crew.worker->version->record;
 	const stator_json *c = r && r->args ? r->args->first : NULL;
+	uint8_t key[STATOR_SPACE_SIZE + STATOR_RECORD_KEY];
 	int64_t id;
+
+	stator__space_put(key, record->space);
 
 	for (; c; c = c->next)
 		if (c->kind == STATOR_JSON_NUMBER &&
-		    stator__json_int(c, &id) && id > STATOR_RAW_ID_MOST)
+		    stator__json_int(c, &id) && id > STATOR_RAW_ID_MOST) {
+			stator__record_key(key + STATOR_SPACE_SIZE, r->wsid,
+					   id);
 			p->partition->ops->expect(
-				p->snapshot,
-				stator__record_key(key, r->wsid, id), again);
+				p->snapshot, stator__slice(key, sizeof(key)),
+				again);
+		}
 }
 
 /* Before `r` runs. */
@@ -325,9 +335,8 @@ run_group(stator_processor *p, stator_request *r)
 			pass_group(p);
 		r = next;
 	}
-	/* Rationale: to wake another thread takes longer than to commit one
-	 * command, unless there is something to do meanwhile. */
-	if (more_waits(p))
+	/* Even when nothing waits yet: more comes while that is committed. */
+	if (p->filled->count >= GROUP_FEW || more_waits(p))
 		pass_group(p);
 	else
 		commit_group(p, &err);

@@ -251,19 +251,17 @@ const stator_host_api stator__host_api = {
 
 /* stator.store/1 -------------------------------------------------------- */
 
-enum { SPACE_SIZE = 5 };
-
 /* The key as it stands in the partition: behind the space of the package. */
 static stator_slice
 in_space(const stator_io *io, stator_slice key)
 {
-	uint8_t *p = stator__arena_alloc(io->arena, SPACE_SIZE + key.size);
+	uint8_t *p = stator__arena_alloc(io->arena,
+					 STATOR_SPACE_SIZE + key.size);
 
-	p[0] = STATOR_SPACE_STORAGE;
-	stator__be32_put(p + 1, io->space);
+	stator__space_put(p, io->space);
 	if (key.size)
-		memcpy(p + SPACE_SIZE, key.data, key.size);
-	return stator__slice(p, SPACE_SIZE + key.size);
+		memcpy(p + STATOR_SPACE_SIZE, key.data, key.size);
+	return stator__slice(p, STATOR_SPACE_SIZE + key.size);
 }
 
 static int32_t
@@ -303,8 +301,9 @@ store_next(void *cursor, stator_slice *key, stator_slice *value,
 	int32_t code = stator__view_next(cursor, key, value, err);
 
 	if (code == STATOR_OK)
-		*key = stator__slice((const uint8_t *)key->data + SPACE_SIZE,
-				     key->size - SPACE_SIZE);
+		*key = stator__slice(
+			(const uint8_t *)key->data + STATOR_SPACE_SIZE,
+			key->size - STATOR_SPACE_SIZE);
 	return code;
 }
 

@@ -80,6 +80,16 @@ enum {
 	STATOR_SPACE_STORAGE = 's'
 };
 
+/* Before the key that a storage knows: the letter, and a big endian u32. */
+enum { STATOR_SPACE_SIZE = 5 };
+
+static inline void
+stator__space_put(uint8_t *out, uint32_t space)
+{
+	out[0] = STATOR_SPACE_STORAGE;
+	stator__be32_put(out + 1, space);
+}
+
 /* A plugin as it is given to `stator__registry_bind`. */
 typedef struct stator_source_plugin {
 	const stator_plugin *plugin;
