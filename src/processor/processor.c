@@ -412,6 +412,7 @@ processor_main(void *ctx)
 		follow_orders(p, orders);
 		run_group(p, requests);
 	}
+	settle(p);
 	return NULL;
 }
 
