@@ -23,6 +23,7 @@ local band, bor = s.band, s.bor
 local next, rawget, type, tonumber, floor = s.next, s.rawget, s.type, s.tonumber, s.floor
 local setmetatable = s.setmetatable
 local failed, stale, check, wrong_field, texts = s.failed, s.stale, s.check, s.wrong_field, s.texts
+local check_fields, too_many = s.check_fields, s.too_many
 local info, readers, setters, writable = s.info, s.readers, s.setters, s.writable
 local row_mt, intent_mt = s.row_mt, s.intent_mt
 ]]
@@ -140,6 +141,11 @@ local TAKE = [[
   if VALUE ~= nil and not (FITS) then VALUE = check(info, %s, VALUE) end
 ]]
 
+-- The same for a value that is there already.
+local FIT = [[
+  if VALUE ~= nil and not (FITS) then VALUE = check(info, %s, VALUE) end
+]]
+
 -- More keys than this are gone through by a loop.
 local STRAIGHT = 6
 
@@ -156,27 +162,35 @@ end
 -- Types with more fields than this get their values one by one: a function has 200 locals.
 local MOST_LOCALS = 150
 
+-- A value that fits, or what the slow check makes of it.
+local function take(template, field, value)
+  local quoted = ("%q"):format(field.name)
+  return (fill_in(template, { FITS = fits(field):gsub("%f[%w]v%f[%W]", value), VALUE = value })
+    :format(quoted, quoted))
+end
+
+local function declare(names)
+  return #names > 0 and "  local " .. table.concat(names, ", ") .. "\n" or ""
+end
+
 -- The values of a table of fields, checked, in locals; and those by field.
 local function take_as_locals(fields)
   local code, names, locals = {}, {}, {}
   for i, field in ipairs(fields) do
-    local quoted, value = ("%q"):format(field.name), "v" .. i
-    code[i] = fill_in(TAKE, { FITS = fits(field):gsub("%f[%w]v%f[%W]", value), VALUE = value })
-      :format(quoted, quoted)
-    names[i], locals[field] = value, value
+    names[i] = "v" .. i
+    locals[field] = names[i]
+    code[i] = take(TAKE, field, names[i])
   end
-  local declared = #names > 0 and "  local " .. table.concat(names, ", ") .. "\n" or ""
-  return declared .. "  if fields ~= nil then\n" .. table.concat(code) .. look_for_others(#names)
-    .. "\n  end\n", locals
+  return declare(names) .. "  if fields ~= nil then\n" .. table.concat(code)
+    .. look_for_others(#names) .. "\n  end\n", locals
 end
 
 -- The same without locals: the values are looked up again, since nobody else has the table.
 local function take_one_by_one(fields)
   local code, places = { "  local v\n  if fields ~= nil then\n" }, {}
   for _, field in ipairs(fields) do
-    local quoted = ("%q"):format(field.name)
-    code[#code + 1] = fill_in(TAKE, { FITS = fits(field), VALUE = "v" }):format(quoted, quoted)
-    places[field] = ("(fields and rawget(fields, %s))"):format(quoted)
+    code[#code + 1] = take(TAKE, field, "v")
+    places[field] = ("(fields and rawget(fields, %q))"):format(field.name)
   end
   return table.concat(code) .. look_for_others(#fields) .. "\n  end\n", places
 end
@@ -192,8 +206,8 @@ end
 -- Code that looks at a table of fields, and what then has the value of each field.
 local function taking(list)
   local fields = writable_of(list)
-  local take = #fields <= MOST_LOCALS and take_as_locals or take_one_by_one
-  local code, values = take(fields)
+  local way = #fields <= MOST_LOCALS and take_as_locals or take_one_by_one
+  local code, values = way(fields)
   return code, values, fields
 end
 
@@ -202,18 +216,48 @@ end
 -- Where a key keeps the value of a field.
 local function place(field) return private .. field.name end
 
---- The function that makes a key of a table of fields, or of none, for a handle; and its
---- parts: the place of each field in it.
+-- More than these are given by name.
+local MOST_VALUES = 30
+
+-- Fields that a key may be given by value, in order: all but the workspace.
+local function by_value(fields)
+  local given = {}
+  if #fields > MOST_LOCALS then return given end
+  for _, field in ipairs(fields) do
+    if field.name ~= "WSID" and #given < MOST_VALUES then given[#given + 1] = field end
+  end
+  return given
+end
+
+local CALLED = [[
+return function(handle, mt) return function(_, PARAMETERS)
+  local fields
+  if type(p1) == "table" then fields, p1 = p1, nil end
+  if more ~= nil or fields and p2 ~= nil then too_many(info, COUNT) end
+  if fields then check_fields(fields, "a key is made from values or a table, not from a %s") end
+]]
+
+--- What gives the function that makes keys for a handle, of values in order or of a table of
+--- fields; and the place of each field in a key.
 function M.keys(name, list, support)
-  local code, values, fields = taking(list)
-  local entries, places = { fill_in("[P_HANDLE] = handle", PRIVATE) }, {}
+  local take_fields, values, fields = taking(list)
+  local given, parameters, places = by_value(fields), {}, {}
+  for i = 1, math.max(#given, 2) do parameters[i] = "p" .. i end
+  local code = { fill_in(CALLED, { PARAMETERS = table.concat(parameters, ", ") .. ", more",
+    COUNT = #given }), take_fields, "  if not fields then\n" }
+  for i, field in ipairs(given) do
+    local value = values[field]
+    code[#code + 1] = ("  %s = p%d\n"):format(value, i) .. take(FIT, field, value)
+  end
+  code[#code + 1] = "  end\n"
+  local entries = { fill_in("[P_HANDLE] = handle", PRIVATE) }
   for _, field in ipairs(fields) do
     entries[#entries + 1] = ("[%q] = %s"):format(place(field), values[field])
     places[field.name] = place(field)
   end
-  return compile(name, "return function(fields, handle, mt)\n" .. code
-    .. "  local key = setmetatable({ " .. table.concat(entries, ", ") .. " }, mt)\n"
-    .. "  return key\nend", support), places
+  code[#code + 1] = "  local key = setmetatable({ " .. table.concat(entries, ", ") .. " }, mt)\n"
+    .. "  return key\nend end"
+  return compile(name, table.concat(code), support), places
 end
 
 local STORE_NUMBER = [[
@@ -326,8 +370,8 @@ local RAW_ID = [[
 --- The function that makes an intent, with the key in `run.out`, and gives its index. A table
 --- of fields, or none, is looked at before, so that one that is refused leaves nothing behind.
 function M.intending(name, list, support)
-  local take, values, fields = taking(list)
-  local code = { "return function(fields, handle, size, slot)\n", take }
+  local look, values, fields = taking(list)
+  local code = { "return function(fields, handle, size, slot)\n", look }
   local raw_id = support.info.fields["sys.ID"]
   local id = raw_id and values[raw_id]
   if id and id:find "^v" then code[#code + 1] = fill_in(RAW_ID, { VALUE = id }) end

@@ -190,6 +190,19 @@ function Type:check(name, v)
   return v
 end
 
+--- Fields are none, or a table of the author's; `text` says what is wrong.
+function M.check_fields(fields, text)
+  if fields ~= nil and (type(fields) ~= "table" or getmetatable(fields) == false) then
+    M.raise(text:format(type(fields) == "table" and "row, key or handle" or type(fields)))
+  end
+end
+
+local function too_many(info, most)
+  M.raise(("a key of %s is made from %s"):format(info.name, most == 0 and "fields by name"
+    or most == 1 and "one value, or from fields by name"
+    or ("up to %d values, or from fields by name"):format(most)))
+end
+
 -- Reading ---------------------------------------------------------------------
 
 -- Where the value stands in the row of a slot; nil when it is null or the bytes
@@ -433,6 +446,7 @@ local function generate_code(info)
   support.run, support.engine, support.api = run, engine, api
   support.failed, support.stale, support.wrong_field = M.host_failed, stale, wrong_field
   support.check, support.texts, support.info = info.check, CHECKS[TEXTS], info
+  support.check_fields, support.too_many = M.check_fields, too_many
   support.writable, support.setters = {}, {}
   for field_name, field in next, info.fields do
     support.writable[field_name] = field.writable or nil
@@ -466,8 +480,8 @@ end
 --- The same of a type of keys: they can be made, and written.
 function M.key_type(stype)
   local info = M.type(stype)
-  if not info.key then
-    info.key, info.places = generate.keys(info.name, info.list, info.support)
+  if not info.caller then
+    info.caller, info.places = generate.keys(info.name, info.list, info.support)
     info.write = generate.writing(info.name, info.list, stype, info.support)
   end
   return info

@@ -53,19 +53,6 @@ local function key_metatable(handle)
   }
 end
 
--- Fields are none, or a table of the author's; `text` says what is wrong.
-local function check_fields(fields, text)
-  if fields ~= nil and (type(fields) ~= "table" or getmetatable(fields) == false) then
-    raise(text:format(type(fields) == "table" and "row, key or handle" or type(fields)))
-  end
-end
-
-local function make_key(handle, fields)
-  check_fields(fields, "a key is made from a table of fields, not from a %s")
-  local key = handle.key.key(fields, handle.index, handle.key_mt)
-  return key
-end
-
 -- Writes the key for the host; gives its handle and size.
 local function encode(key, operation)
   local handle = type(key) == "table" and handles[rawget(key, P_HANDLE)]
@@ -96,10 +83,7 @@ local function make_handle(what, storage, entity, name)
   handles[index] = handle
   local front = setmetatable({}, {
     __metatable = false,
-    __call = function(_, fields)
-      local key = make_key(handle, fields)
-      return key
-    end,
+    __call = handle.key.caller(index, handle.key_mt),
     __index = function(_, field)
       raise(("%s is a handle; call it with fields to make a key, then read %s")
         :format(name, tostring(field)))
@@ -266,7 +250,7 @@ local function intend(key, operation, base, fields)
     api.intent(engine, handle.index, size, slot)
     rows.host_failed()
   end
-  check_fields(fields, "expected a table of fields, found a %s")
+  rows.check_fields(fields, "expected a table of fields, found a %s")
   local index = info.intend(fields, handle.index, size, slot)
   local front = info.front(index)
   return front, index

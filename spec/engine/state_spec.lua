@@ -127,6 +127,17 @@ describe("state.get", function()
       say(found.Amount, state.get(Sales { Year = 2026, Month = 2, Day = 4 }))]])
   end)
 
+  it("takes keys that are made from values, in the order of their fields", function()
+    assert.equal("22 nil sys.View shop.Sales {Year=2026, Month=2}", in_query [[
+      local found = state.get(Sales(2026, 2, 2))
+      say(found.Amount, state.get(Sales(2026, 2, 4)), Sales(2026, 2))]])
+    assert.equal("9", in_query [[
+      local n = 0
+      for _ in state.read(Sales(2026)) do n = n + 1 end
+      say(n)]])
+    assert.equal("nil", in_command "say(state.get(Item(200001)))")
+  end)
+
   it("takes keys whose fields are set one by one, and changed", function()
     assert.equal("22 31", in_query [[
       local key = Sales()
@@ -721,10 +732,19 @@ describe("wrong fields and values", function()
       "shop.Args.N: a row that was read cannot be changed; use state.update")
   end)
 
+  it("are told of keys that are made from values, with the field's name", function()
+    says("Sales(2026, 'x')", 'shop.Sales.Month: expected int32, found "x"')
+    says("Sales(2026, 1, 1, 1)",
+      "a key of shop.Sales is made from up to 3 values, or from fields by name")
+    says("Sales({ Year = 2026 }, 1)",
+      "a key of shop.Sales is made from up to 3 values, or from fields by name")
+    says("Item(0)", "sys.Record.ID: expected a record ID, found 0")
+  end)
+
   it("of handles are answered with what handles are for", function()
     assert.matches("sys%.View shop%.Sales is a handle", (in_command "say(Sales.Year)"))
     assert.matches("sys%.View shop%.Sales is a handle", (in_command "Sales.Year = 1"))
-    says("Sales(5)", "a key is made from a table of fields, not from a number")
+    says("Sales(args)", "a key is made from values or a table, not from a row, key or handle")
     says("state.gett(5)", "stator.state has no gett")
     says("state.get(Sales)", "get: expected a key, found a table")
     says("state.get(nil)", "get: expected a key, found a nil")

@@ -8,21 +8,19 @@ function M.Empty() end
 
 -- Reads four fields, and puts a value of four.
 function M.Handle()
-  local seen = state.get(Sums { Year = 2026, Month = 5 })
-  state.new(Sums { Year = 2026, Month = 6 }, {
-    A = seen and seen.A + 1 or 1,
-    B = seen and seen.B + 1 or 1,
-    C = seen and seen.C + 1 or 1,
-    D = seen and seen.D + 1 or 1,
-  })
+  local seen, sums = state.get(Sums(2026, 5)), state.new(Sums(2026, 6))
+  sums.A = seen and seen.A + 1 or 1
+  sums.B = seen and seen.B + 1 or 1
+  sums.C = seen and seen.C + 1 or 1
+  sums.D = seen and seen.D + 1 or 1
 end
 
 function M.WriteTexts()
-  state.new(Texts { Year = 2026, Month = 5 }, { Text = ("x"):rep(500) })
+  state.new(Texts(2026, 5), { Text = ("x"):rep(500) })
 end
 
 function M.Text()
-  local row = state.must_get(Texts { Year = 2026, Month = 5 })
+  local row = state.must_get(Texts(2026, 5))
   if #row.Text ~= 500 then error "another text" end
 end
 

@@ -24,7 +24,7 @@ function M.Transfer(args)
   local amount = args.Amount
   if amount <= 0 then return state.response(400, "the amount is above zero") end
   if args.From == args.To then return state.response(400, "the accounts are the same") end
-  local from_key, to_key = Account { ID = args.From }, Account { ID = args.To }
+  local from_key, to_key = Account(args.From), Account(args.To)
   local from, to = state.must_get(from_key), state.must_get(to_key)
   if from.Balance < amount then
     return state.response(409, ("account %d has %d"):format(args.From, from.Balance))
@@ -37,11 +37,8 @@ function M.Transfer(args)
 end
 
 local function write_row(event, account, other, amount)
-  state.new(Statement { Account = account, Offset = event.WLogOffset }, {
-    Other = other,
-    Amount = amount,
-    Text = event.ArgumentObject.Text,
-  })
+  local row = state.new(Statement(account, event.WLogOffset))
+  row.Other, row.Amount, row.Text = other, amount, event.ArgumentObject.Text
 end
 
 --- SYNC PROJECTOR: one row of the statement for each of the two accounts.
@@ -53,14 +50,15 @@ end
 
 --- QUERY Balance: what is in an account.
 function M.Balance(args)
-  local account = state.must_get(Account { ID = args.Account })
-  state.result { Owner = account.Owner, Balance = account.Balance }
+  local account = state.must_get(Account(args.Account))
+  local row = state.result()
+  row.Owner, row.Balance = account.Owner, account.Balance
 end
 
 --- QUERY Statement20: the last 20 rows, the newest first.
 function M.Statement20(args)
   local newest = { reverse = true, limit = 20 }
-  for key, row in state.read(Statement { Account = args.Account }, newest) do
+  for key, row in state.read(Statement(args.Account), newest) do
     state.result { Offset = key.Offset, Other = row.Other, Amount = row.Amount, Text = row.Text }
   end
 end
