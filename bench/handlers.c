@@ -423,6 +423,9 @@ fill(bench *b)
 static void
 prepare(bench *b)
 {
+	static const stator_limits limits = {.rows = UINT64_MAX,
+					     .bytes_read = UINT64_MAX,
+					     .intents = 1000};
 	const stator_type *value;
 
 	b->lua = luaL_newstate();
@@ -442,9 +445,7 @@ prepare(bench *b)
 	b->text = field(b->texts->use.value, "Text");
 	b->map = stator__map_new();
 	b->h.worker->view.over = b->map;
-	b->h.worker->state.limits.rows = UINT64_MAX;
-	b->h.worker->state.limits.bytes_read = UINT64_MAX;
-	b->h.worker->state.limits.intents = 1000;
+	b->h.worker->state.limits = &limits;
 	make_order(b);
 	fill(b);
 }

@@ -52,6 +52,8 @@ fill(reader *r)
 static void
 open_reader(reader *r, const char *image, const char *data, bool trusted)
 {
+	static const stator_limits limits = {.rows = UINT64_MAX,
+					     .bytes_read = UINT64_MAX};
 	stator_version *v = harness_load(&r->h, image, &r->opts);
 	stator_error err;
 
@@ -65,8 +67,7 @@ open_reader(reader *r, const char *image, const char *data, bool trusted)
 				    &r->handle, &err) == 0,
 		     "handle", err.msg);
 	r->ext = harness_ext(&r->h, "bench.Get");
-	r->h.worker->state.limits.rows = UINT64_MAX;
-	r->h.worker->state.limits.bytes_read = UINT64_MAX;
+	r->h.worker->state.limits = &limits;
 	fill(r);
 }
 

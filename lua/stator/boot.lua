@@ -5,7 +5,6 @@ local ffi = require "ffi"
 -- The real ones: methods of strings are those of the environment, which have limits.
 local format, find, sub, gsub = string.format, string.find, string.sub, string.gsub
 
-local COMMAND = 1
 local EXTENSION_FAILED, MEMORY_LIMIT = -5, -11
 local CODES = { nesting = -26, coroutines = -28 }
 
@@ -16,8 +15,8 @@ local function is_limit(code) return code <= -10 and code >= -14 or code <= -24 
 local raised_text, raised_code
 local breach_text, breach_code
 
--- The function that runs: when no line of the author is on the stack, it is where
--- its function begins.
+-- Gives the function that runs: when no line of the author is on the stack, it is where
+-- its function begins. Nil while modules are loaded.
 local running
 
 -- The line of the author: the first frame whose source is a module of the package.
@@ -29,8 +28,9 @@ local function position(paths)
       return format("%s:%d: ", info.short_src, info.currentline)
     end
   end
-  if not running then return "" end
-  local info = debug.getinfo(running, "S")
+  local f = running and running()
+  if not f then return "" end
+  local info = debug.getinfo(f, "S")
   return format("%s:%d: ", info.short_src, info.linedefined)
 end
 
@@ -96,7 +96,7 @@ local function find_functions(package, module, path, extensions, problems)
   for index, extension in pairs(extensions) do
     local f = rawget(module, extension.name)
     if type(f) == "function" then
-      functions[index] = { f = f, kind = extension.kind }
+      functions[index] = f
     else
       problems[#problems + 1] = ("%s.%s: %s has no function %s"):format(package, extension.name,
         path, extension.name)
@@ -160,8 +160,8 @@ end
 local function advise(functions, extensions, modules, numbers, env)
   local lint = require "stator.lint"
   local entries, texts = {}, {}
-  for index, entry in pairs(functions) do
-    entries[#entries + 1] = { index = index, f = entry.f, name = extensions[index].name }
+  for index, f in pairs(functions) do
+    entries[#entries + 1] = { index = index, f = f, name = extensions[index].name }
   end
   table.sort(entries, function(a, b) return a.index < b.index end)
   for _, m in pairs(modules) do texts[m.number] = m.text end
@@ -213,6 +213,7 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
     if run.now == 0 then raise "os.time can be used in a run only" end
     return run.now
   end
+  local function run_number() return run.base end
   local env, begin
   local compile, put_fuel = load_text, nil
   if fuel then compile, put_fuel = open_fuel(api, engine, numbers) end
@@ -229,10 +230,12 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
   })
   local require_module = make_require(modules, load_module, frozen_state)
   env, begin = require("stator.sandbox").new(require_module, compile,
-    make_limits(run, limits, raise), now, put_fuel)
+    make_limits(run, limits, raise), now, run_number,
+    put_fuel)
 
   local problems = {}
   local functions = load_package(package, modules, extensions, require_module, problems)
+  running = function() return functions[run.extension] end
 
   -- What runs make once and keep would be made again in each of them.
   local function meet(nth, open)
@@ -250,17 +253,16 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
 
   -- Runs an extension. It is called at the end of a call: so it returns to the host, where a
   -- trace of it ends, and each that leaves one of these on a side.
-  local function start(index, seed)
-    begin(seed)
-    raised_text, breach_text, run.breached = nil, nil, 0
-    local entry = functions[index]
-    running = entry.f
-    if entry.kind == COMMAND then
+  local function start()
+    begin()
+    raised_text, breach_text = nil, nil
+    local f = functions[run.extension]
+    if run.count > 1 then
       local args, unlogged = rows.any(0), rows.any(1)
-      return entry.f(args, unlogged)
+      return f(args, unlogged)
     end
     local args = rows.any(0)
-    return entry.f(args)
+    return f(args)
   end
 
   -- What became of a run that failed, or that has passed a limit: the code and the text.
@@ -275,8 +277,8 @@ return function(cdef, engine, run, api, package, modules, extensions, limits, fu
 
   -- Where each function begins: what is said of a run that has left no stack.
   local places = {}
-  for index, entry in pairs(functions) do
-    local info = debug.getinfo(entry.f, "S")
+  for index, f in pairs(functions) do
+    local info = debug.getinfo(f, "S")
     places[index] = ("%s:%d: "):format(info.short_src, info.linedefined)
   end
   problems.advise = function() return advise(functions, extensions, modules, numbers, env) end

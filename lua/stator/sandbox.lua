@@ -186,9 +186,11 @@ local function text_loader(env, compile)
 end
 
 -- Park and Miller's generator: the same numbers for the same seed everywhere.
-local function random_functions()
-  local seed = 1
+local function random_functions(run_number)
+  local seed, of_run = 1, nil
   local function next_number()
+    local number = run_number()
+    if number ~= of_run then seed, of_run = number % 2147483646 + 1, number end
     seed = seed * 16807 % 2147483647
     return (seed - 1) / 2147483646
   end
@@ -201,6 +203,7 @@ local function random_functions()
   return random, function(n)
     n = math.abs(tonumber(n) or 0)
     seed = n < 2 ^ 53 and math.floor(n) % 2147483646 + 1 or 1
+    of_run = run_number()
   end
 end
 
@@ -208,9 +211,9 @@ end
 --- env)` its `load`, and `fuel(env)`, if there is one, changes functions of it.
 --- `run_limits` has the numbers `nesting` and `coroutines`, what to do when one of them is
 --- `exceeded(name, what)`, and what to do with an `overflow(message)`.
---- `now` gives the time of the run in ms.
---- Also gives the function that begins a run, with the seed of math.random.
-function M.new(require_module, compile, run_limits, now, fuel)
+--- `now` gives the time of the run in ms, `run_number` what math.random begins with.
+--- Also gives the function that begins a run.
+function M.new(require_module, compile, run_limits, now, run_number, fuel)
   local env = {}
   limits = run_limits
   for _, name in ipairs(BASE) do env[name] = _G[name] end
@@ -219,8 +222,8 @@ function M.new(require_module, compile, run_limits, now, fuel)
     for _, f in ipairs(functions) do real[f] = _G[name][f] end
     env[name] = real
   end
-  local random, seed = random_functions()
-    -- The handler of xpcall is called by C.
+  local random, seed = random_functions(run_number)
+  -- The handler of xpcall is called by C.
   env.pcall, env.xpcall = catching(pcall), catching(nested(xpcall))
   env.coroutine.resume = catching(resume)
   env.coroutine.create = counted(create)
@@ -270,10 +273,7 @@ function M.new(require_module, compile, run_limits, now, fuel)
       error(("there is no global %s"):format(tostring(name)), 2)
     end,
     __metatable = false,
-  }), function(n)
-    depth, base, coroutines = 0, 0, 0
-    seed(n)
-  end
+  }), function() depth, base, coroutines = 0, 0, 0 end
 end
 
 return M

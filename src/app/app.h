@@ -190,6 +190,7 @@ typedef struct stator_worker {
 	stator_state state;
 	stator_engine_env *envs; /* by package and engine */
 	stator_engine **engines;
+	size_t *places; /* of their engines, by extension */
 	stator_meters *meters;
 	stator_view view;
 	/* Snapshots of other partitions that the run has looked into. */

@@ -102,6 +102,22 @@ make_engine(stator_worker *w, size_t package, size_t kind,
 	w->engines[at] = kinds[kind]->init(&w->envs[at], problems);
 }
 
+/* The engine of each extension, by its place in the worker. */
+static void
+find_places(stator_worker *w, const stator_def *def)
+{
+	w->places = stator__alloc(def->ext_count * sizeof(*w->places));
+	for (size_t i = 0; i < def->ext_count; i++) {
+		const stator_ext *ext = &def->exts[i];
+		size_t k = 0;
+
+		while (k + 1 < KINDS &&
+		       strcmp(kinds[k]->name, ext->engine) != 0)
+			k++;
+		w->places[ext->index] = ext->package * KINDS + k;
+	}
+}
+
 stator_worker *
 stator__worker_new(stator_partition *partition,
 		   const stator_deployment *deployment,
@@ -118,6 +134,7 @@ stator__worker_new(stator_partition *partition,
 				sizeof(*w->envs));
 	w->engines = stator__alloc(v->def->package_count * KINDS *
 				   sizeof(*w->engines));
+	find_places(w, v->def);
 	w->others = stator__alloc(partition->app->partition_count *
 				  sizeof(*w->others));
 	w->meters = stator__meters_new(partition->app->metrics, v->def,
@@ -164,6 +181,7 @@ stator__worker_free(stator_worker *w)
 	close_others(w);
 	free(w->others);
 	free(w->engines);
+	free(w->places);
 	free(w->envs);
 	free(w);
 }
@@ -171,30 +189,24 @@ stator__worker_free(stator_worker *w)
 int
 stator__worker_run(stator_worker *w, const stator_ext *ext, stator_error *err)
 {
-	stator_engine *engine = NULL;
+	size_t at = w->places[ext->index];
+	stator_engine *engine = w->engines[at];
 	stator_breaker *breaker;
-	size_t at = 0;
 	int code;
 
-	for (size_t k = 0; k < KINDS; k++) {
-		at = ext->package * KINDS + k;
-		engine = w->engines[at];
-		if (strcmp(kinds[k]->name, ext->engine) == 0)
-			break;
-	}
-	if (engine == NULL)
+	if (STATOR_UNLIKELY(engine == NULL))
 		return stator__fail(err, STATOR_EXTENSION_FAILED,
 				    "%s: there is no engine for it", ext->name);
-	w->state.limits = w->envs[at].limits;
+	w->state.limits = &w->envs[at].limits;
 	breaker = &w->deployment->breakers[w->partition->index][ext->index];
-	code = stator__breaker_check(breaker, &w->state.limits, ext, err);
+	code = stator__breaker_check(breaker, w->state.limits, ext, err);
 	if (code)
 		return code;
 	/* Until `stator__worker_end`: lines of the log are about this run. */
 	stator__log_place()->run = &w->state.io.run;
 	code = engine->ops->run(engine, ext, &w->state, err);
 	engine->ops->reset(engine);
-	stator__breaker_note(breaker, &w->state.limits, ext,
+	stator__breaker_note(breaker, w->state.limits, ext,
 			     stator__status_is_limit(code) ? err : NULL);
 	return code;
 }

@@ -240,9 +240,9 @@ count_rows(stator_state *st, uint64_t rows, stator_error *err)
 		return st->breach;
 	}
 	st->rows_read += rows;
-	if (STATOR_UNLIKELY(st->rows_read > st->limits.rows))
+	if (STATOR_UNLIKELY(st->rows_read > st->limits->rows))
 		return breach(st, STATOR_ROWS_LIMIT, err, "rows read",
-			      st->limits.rows);
+			      st->limits->rows);
 	return STATOR_OK;
 }
 
@@ -250,9 +250,9 @@ static int
 count_bytes(stator_state *st, const stator_row *row, stator_error *err)
 {
 	st->bytes_read += row->size;
-	if (STATOR_UNLIKELY(st->bytes_read > st->limits.bytes_read))
+	if (STATOR_UNLIKELY(st->bytes_read > st->limits->bytes_read))
 		return breach(st, STATOR_BYTES_READ_LIMIT, err, "bytes read",
-			      st->limits.bytes_read);
+			      st->limits->bytes_read);
 	return STATOR_OK;
 }
 
@@ -481,12 +481,12 @@ stator__state_intent(stator_state *st, const stator_handle *h,
 	if (streamed && st->result)
 		return next_result(st, out);
 	/* Rows of a query are bounded by their bytes. */
-	if (st->wish_count >= st->limits.intents && !streamed)
+	if (st->wish_count >= st->limits->intents && !streamed)
 		return breach(st, STATOR_INTENTS_LIMIT, err, "intents",
-			      st->limits.intents);
-	if (h->is_log && st->log_lines++ >= st->limits.log_lines)
+			      st->limits->intents);
+	if (h->is_log && st->log_lines++ >= st->limits->log_lines)
 		return breach(st, STATOR_LOG_LIMIT, err, "log lines",
-			      st->limits.log_lines);
+			      st->limits->log_lines);
 	if (stator__state_value_type(st, h) == NULL) {
 		stator__fail(err, STATOR_NOT_SUPPORTED, "%s RETURNS nothing",
 			     st->ext->name);
@@ -545,9 +545,9 @@ stator__state_fill(stator_state *st, uint32_t intent, const stator_row *value,
 						&row);
 	if (is_result(w->handle))
 		st->bytes_returned += row.size;
-	if (st->bytes_returned > st->limits.bytes)
+	if (st->bytes_returned > st->limits->bytes)
 		return breach(st, STATOR_BYTES_LIMIT, err, "bytes returned",
-			      st->limits.bytes);
+			      st->limits->bytes);
 	if (!streamed)
 		w->value = row;
 	if (w->base.data && stator__wish_is_record(w))

@@ -84,7 +84,7 @@ struct stator_state {
 	stator_arena arena;
 	stator_arena row; /* of a row of a query's result that is handed on */
 	const stator_ext *ext;
-	stator_limits limits;
+	const stator_limits *limits; /* borrowed; of the run */
 	stator_wish *wishes;
 	size_t wish_count, wish_cap;
 	size_t result; /* the wish of sys.Result in a query, from 1; 0: none */

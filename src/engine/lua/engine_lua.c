@@ -121,11 +121,9 @@ push_extensions(lua_State *L, const stator_engine_env *env)
 		if (ext->package != env->package || !(ext->kind & env->kinds) ||
 		    strcmp(ext->engine, "lua") != 0)
 			continue;
-		lua_createtable(L, 0, 4);
+		lua_createtable(L, 0, 1);
 		lua_pushstring(L, ext->local);
 		lua_setfield(L, -2, "name");
-		lua_pushinteger(L, (lua_Integer)ext->kind);
-		lua_setfield(L, -2, "kind");
 		lua_rawseti(L, -2, (int)i + 1);
 	}
 }
@@ -405,22 +403,12 @@ init(const stator_engine_env *env, stator_problems *problems)
 
 /* Running ------------------------------------------------------------------- */
 
-typedef struct run_call {
-	const stator_ext *ext;
-	stator_error *err;
-} run_call;
-
 /* Its error, if there is one, is on the stack. */
 static bool
-run_function(lua_engine *e, const stator_ext *ext)
+run_function(lua_engine *e)
 {
-	lua_State *L = e->L;
-
-	lua_pushvalue(L, 1);
-	lua_pushinteger(L, (lua_Integer)ext->index + 1);
-	/* The seed of math.random. */
-	lua_pushnumber(L, (double)((uint64_t)e->run.base % 2147483646));
-	return lua_pcall(L, 2, 0, 0) == 0;
+	lua_pushvalue(e->L, 1);
+	return lua_pcall(e->L, 0, 0, 0) == 0;
 }
 
 /* A code and a message from the error on top of the stack. */
@@ -443,12 +431,12 @@ explain(lua_engine *e, bool ok, stator_error *err)
 static int
 enter_run(lua_engine *e, void *ctx)
 {
-	run_call *call = ctx;
-	bool ok = run_function(e, call->ext);
-	int code = STATOR_OK;
+	bool ok = run_function(e);
+	int code;
 
-	if (STATOR_UNLIKELY(!ok || e->run.breached))
-		code = explain(e, ok, call->err);
+	if (STATOR_LIKELY(ok && !e->run.breached))
+		return STATOR_OK;
+	code = explain(e, ok, ctx);
 	lua_settop(e->L, 2);
 	return code;
 }
@@ -473,12 +461,14 @@ hand_in(lua_engine *e, const stator_ext *ext, stator_state *st)
 {
 	e->state = st;
 	e->run.now = (double)st->io.run.now_ms;
-	if (ext->kind == STATOR_PROJECTOR) {
+	e->run.extension = (uint32_t)ext->index + 1;
+	e->run.breached = 0;
+	if (ext->kind == STATOR_PROJECTOR)
 		stator__lua_add_slot(e, &st->io.event);
-		return;
-	}
-	stator__lua_add_slot(e, &st->io.argument);
-	stator__lua_add_slot(e, &st->io.unlogged);
+	else
+		stator__lua_add_slot(e, &st->io.argument);
+	if (ext->kind == STATOR_COMMAND)
+		stator__lua_add_slot(e, &st->io.unlogged);
 }
 
 static uint32_t
@@ -560,14 +550,14 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *st,
     stator_error *err)
 {
 	lua_engine *e = (lua_engine *)engine;
-	run_call call = {ext, err};
 	int code;
 
 	if (e->L == NULL && (code = remake_state(e, err)) != STATOR_OK)
 		return code;
 	e->left = false;
 	hand_in(e, ext, st);
-	code = stator__lua_guarded(e, enter_run, &call, run_limit(&e->env->limits, ext));
+	code = stator__lua_guarded(e, enter_run, err,
+				   run_limit(&e->env->limits, ext));
 	if (code == STATOR_OK)
 		code = fill(e, ext, err);
 	if (STATOR_UNLIKELY(code || st->breach))

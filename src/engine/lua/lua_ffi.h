@@ -38,6 +38,7 @@ typedef struct lua_run {
 	uint32_t intent_cap;
 	uint8_t *out;	  /* where Lua writes a row */
 	uint32_t out_cap; /* bytes there */
+	uint32_t extension; /* its number, from 1 on; 0: none has run */
 	int32_t breached; /* a limit that Lua keeps has been passed */
 	double now; /* of the run, in ms since 1970; 0: none is on */
 	int32_t code; /* of the last call that failed */
