@@ -135,19 +135,32 @@ static const yajl_callbacks callbacks = {
 	.yajl_end_array = on_close,
 };
 
-static void *
-arena_malloc(void *ctx, size_t size)
-{
-	size_t *p = stator__arena_alloc(ctx, size + sizeof(size_t) * 2);
+/* What yajl needs while it reads: here, and in the arena where that is full. */
+typedef struct scratch {
+	stator_arena *arena;
+	size_t used;
+	_Alignas(16) char bytes[1024];
+} scratch;
 
+static void *
+scratch_malloc(void *ctx, size_t size)
+{
+	scratch *s = ctx;
+	size_t need = (size + sizeof(size_t) * 2 + 15) & ~(size_t)15;
+	size_t *p = (size_t *)(s->bytes + s->used);
+
+	if (need > sizeof(s->bytes) - s->used)
+		p = stator__arena_alloc(s->arena, need);
+	else
+		s->used += need;
 	p[0] = size;
 	return p + 2;
 }
 
 static void *
-arena_realloc(void *ctx, void *old, size_t size)
+scratch_realloc(void *ctx, void *old, size_t size)
 {
-	void *p = arena_malloc(ctx, size);
+	void *p = scratch_malloc(ctx, size);
 
 	if (old) {
 		size_t had = ((size_t *)old)[-2];
@@ -158,7 +171,7 @@ arena_realloc(void *ctx, void *old, size_t size)
 }
 
 static void
-arena_no_free(void *ctx, void *p)
+scratch_no_free(void *ctx, void *p)
 {
 	(void)ctx;
 	(void)p;
@@ -236,12 +249,16 @@ int
 stator__json_parse(stator_arena *arena, const char *text, size_t size,
 		   stator_json **out, stator_error *err)
 {
-	yajl_alloc_funcs memory = {arena_malloc, arena_realloc, arena_no_free,
-				   arena};
+	scratch work;
+	yajl_alloc_funcs memory = {scratch_malloc, scratch_realloc,
+				   scratch_no_free, &work};
 	reader r = {.arena = arena};
-	yajl_handle yajl = yajl_alloc(&callbacks, &memory, &r);
+	yajl_handle yajl;
 	int code = STATOR_OK;
 
+	work.arena = arena;
+	work.used = 0;
+	yajl = yajl_alloc(&callbacks, &memory, &r);
 	if (memmem(text, size, "\\u", 2))
 		text = mark_halves(arena, text, &size);
 	r.yajl = yajl;

@@ -12,7 +12,7 @@ struct stator_arena_block {
 	char data[];
 };
 
-enum { FIRST_BLOCK = 4 * 1024 };
+enum { FIRST_BLOCK = 2 * 1024 };
 
 static void *
 or_die(void *p)

@@ -61,7 +61,7 @@ struct stator_processor {
 
 /* Rationale: what a group writes stays in the processor's cache until it is
  * committed; a few times as many commands do not. */
-enum { GROUP_MOST = 256, GROUP_BYTES = 16 << 20 };
+enum { GROUP_MOST = 128, GROUP_BYTES = 16 << 20 };
 /* To wake another thread takes longer than to commit fewer than this. */
 enum { GROUP_FEW = 16 };
 
@@ -274,16 +274,29 @@ more_waits(stator_processor *p)
 	return more;
 }
 
-/* Rationale: a command first waits for the records that its arguments name.
- * They are asked for while those before it run. Most numbers that large are
- * record IDs; for those that are not, nothing is lost. */
-enum { FIRST_AHEAD = 3, AGAIN_AHEAD = 1 };
+/*
+ * Rationale: most of a command is waiting for memory that another thread has
+ * written: the request, its arguments, the records that they name. So all of
+ * that is asked for while those before it run, each some commands after what
+ * leads to it. Most numbers that are large are record IDs; for those that are
+ * not, nothing is lost.
+ */
+enum { REQUEST_AHEAD = 6, TREE_AHEAD = 4, FIRST_AHEAD = 2, AGAIN_AHEAD = 1 };
+/* Of a request, from its first node on: that of a short one. */
+enum { TREE_BYTES = 1536, LINE = 64 };
+
+static void
+fetch(const void *from, size_t size)
+{
+	for (size_t i = 0; from && i < size; i += LINE)
+		__builtin_prefetch((const char *)from + i);
+}
 
 static void
 expect_records(stator_processor *p, const stator_request *r, bool again)
 {
 	const stator_binding *record = p->crew.worker->version->record;
-	const stator_json *c = r && r->args ? r->args->first : NULL;
+	const stator_json *c = r->args ? r->args->first : NULL;
 	uint8_t key[STATOR_SPACE_SIZE + STATOR_RECORD_KEY];
 	int64_t id;
 
@@ -306,12 +319,16 @@ look_ahead(stator_processor *p, const stator_request *r)
 {
 	if (p->partition->ops->expect == NULL)
 		return;
-	for (int i = 0; r && i < FIRST_AHEAD; i++) {
-		r = r->next;
-		if (i + 1 == AGAIN_AHEAD)
+	for (int i = 1; i <= REQUEST_AHEAD && (r = r->next) != NULL; i++) {
+		if (i == AGAIN_AHEAD)
 			expect_records(p, r, true);
+		else if (i == FIRST_AHEAD)
+			expect_records(p, r, false);
+		else if (i == TREE_AHEAD)
+			fetch(r->json, TREE_BYTES);
+		else if (i == REQUEST_AHEAD)
+			fetch(r, sizeof(*r));
 	}
-	expect_records(p, r, false);
 }
 
 static void

@@ -247,8 +247,8 @@ look_at(watched *w, int64_t *wait)
 {
 	lua_thread *t = &w->thread;
 	uint64_t run = __atomic_load_n(&t->run, __ATOMIC_ACQUIRE);
-	int64_t limit = (int64_t)t->limit_ms * MS;
-	bool signals = t->signals;
+	int64_t limit = __atomic_load_n(&t->limit_ms, __ATOMIC_RELAXED) * MS;
+	bool signals = __atomic_load_n(&t->signals, __ATOMIC_RELAXED);
 	bool moved = run != w->run;
 
 	if (moved || run % 2 == 1)

@@ -121,8 +121,8 @@ stator__preempt_arm(lua_preempt *p, uint32_t limit_ms)
 		t = stator__preempt_attach();
 	p->thread = t;
 	t->preempt = p;
-	t->limit_ms = limit_ms;
-	t->signals = !p->fuel;
+	__atomic_store_n(&t->limit_ms, limit_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->signals, !p->fuel, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->run, t->run + 1, __ATOMIC_RELEASE);
 	/* The watchdog's barrier keeps these two in order on its side. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
