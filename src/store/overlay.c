@@ -72,6 +72,7 @@ typedef struct path {
  * there, too. */
 typedef struct finger {
 	node *leaf;	  /* NULL: nowhere yet */
+	bool again;	  /* so did the one before it */
 	cell *low, *high; /* separators around it, or NULL */
 } finger;
 
@@ -739,11 +740,12 @@ finger_of(stator_overlay *o, stator_slice key)
 	return &o->fingers[first % FINGERS];
 }
 
-/* Whether the key goes into that leaf, and there is room. */
+/* Whether the key goes into that leaf, and there is room. Rationale: to look at
+ * separators takes as long as half of a way down, so it must be likely. */
 static bool
 is_near(const stator_overlay *o, const finger *f, stator_slice key)
 {
-	return f->leaf && f->leaf->count < FAN &&
+	return f->leaf && f->again && f->leaf->count < FAN &&
 	       !is_seen(o, f->leaf->epoch) &&
 	       (f->low == NULL || compare(f->low, key, 0) <= 0) &&
 	       (f->high == NULL || compare(f->high, key, 0) > 0);
@@ -792,7 +794,7 @@ insert(stator_overlay *o, cell *c)
 		at = lower(n, 0, key);
 		if (n->count == FAN)
 			n = split_leaf(o, &p, n, c, &at);
-		*f = (finger){n, p.low, p.high};
+		*f = (finger){n, f->leaf == n, p.low, p.high};
 	}
 	open_gap(n, at);
 	n->heads[at] = head_of(key, n->skip);
