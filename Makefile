@@ -36,6 +36,9 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC \
 	-fvisibility=hidden -fstack-protector-strong -fno-omit-frame-pointer \
 	$(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-sanitize-recover=undefined) \
 	-Isrc -Isrc/include $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+# Rooms are small files that call each other a lot: the library is optimised as
+# a whole, once. LTO= does without it.
+LTO = $(if $(SANITIZER),,-flto=auto)
 LDLIBS = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -llua5.1-lpeg -lpthread -lm
 LDFLAGS = $(if $(SANITIZER),-fsanitize=$(SANITIZER),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 
@@ -214,11 +217,17 @@ $(BUILD)/gen/embedded.c: lua/embed.lua $(LUA_MODULES) lua/stator/sys.vsql $(FFI_
 	$(Q)luajit lua/embed.lua $@ $(@D)/ffi.cdef $(foreach m,$(LUA_MODULES),stator.$(notdir $(m:.lua=))=$(m)) \
 		sys.vsql=lua/stator/sys.vsql $(foreach h,$(FFI_HEADERS),h=$(h))
 
-$(BUILD)/libstator.a: $(LIB_OBJECTS)
+$(LIB_OBJECTS): CFLAGS += $(LTO)
+LIBRARY = $(if $(LTO),$(BUILD)/obj/libstator.o,$(LIB_OBJECTS))
+$(BUILD)/obj/libstator.o: $(LIB_OBJECTS)
+	$(say) LTO $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LTO) -r -flinker-output=nolto-rel -o $@ $^
+
+$(BUILD)/libstator.a: $(LIBRARY)
 	$(say) AR $@
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/libstator.so.$(VERSION): $(LIB_OBJECTS)
+$(BUILD)/libstator.so.$(VERSION): $(LIBRARY)
 	$(say) LINK $@
 	$(Q)$(CC) -shared -Wl,-soname,libstator.so.$(SOVERSION) $(if $(SANITIZER),,-Wl$(comma)-z$(comma)defs) \
 		$(LDFLAGS) -o $@ $^ $(LDLIBS)
