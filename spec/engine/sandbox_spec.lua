@@ -511,7 +511,8 @@ describe("forged rows, keys and intents", function()
   it("checks what __newindex and __index would let in", function()
     all_refused("", { "Sales { Year = {} }", "Sales { Year = setmetatable({}, {}) }",
       "Sales { [1] = 1 }", "Sales { [0] = {} }", "Sales { [-1] = 1 }", "Sales { [0/1] = 1 }",
-      "Sales { [true] = 1 }", "Sales 'x'", "Sales(5.5)", "Sales(1, {})", "Sales(args)", "Sales(Sales)",
+      "Sales { [true] = 1 }", "Sales 'x'", "Sales(5.5)", "Sales(1, {})", "Sales(args)",
+      "Sales(Sales)",
       "state.result { [0] = 1 }", "state.result(args)", "state.result 'x'",
       "state.new(Item {}, 5)", "state.new(Item {}, { [0] = 1 })",
       "state.new(Item {}, { [setmetatable({}, { __tostring = error })] = 1 })" })

@@ -44,7 +44,7 @@ local function command(name, n) return { id = n, wsid = 1, command = name, args 
 describe("a group of commands", function()
   after_each(stator.clean)
 
-  it("keeps what a projector has read when it reads on in what another group has written", function()
+  it("keeps what a projector has read while it reads on in what another group wrote", function()
     local image = stator.shop(SCHEMA, MODULE, { ["descriptor.json"] = DESCRIPTOR })
     local requests = { { id = 0, wsid = 1, command = "shop.Wait", args = { Ms = 300 } } }
     for n = 1, 1000 do requests[#requests + 1] = command("shop.Put", n) end
