@@ -535,9 +535,13 @@ typedef struct stator_upkeep_opts {
 	const char *scratch;
 	/* Of `stator_host_backup`: the application; NULL: the only one. */
 	const char *app;
+	/* Of `stator_verify`: storages that are linked in. */
+	const stator_plugin *const *plugins;
+	size_t plugin_count;
 } stator_upkeep_opts;
-#define STATOR_UPKEEP_OPTS_INIT \
-	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define STATOR_UPKEEP_OPTS_INIT                                          \
+	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0, \
+	 0, 0, 0}
 
 /* What partitions hold, counted: one line each, or several for a person. `opts`
  * may be NULL in all of these. [any-thread] */

@@ -92,8 +92,10 @@ stator_host_run_jobs(stator_host *h, int64_t to, uint64_t *runs,
 		     uint64_t *failures, stator_error *err)
 {
 	stator_job_counts counts = {0, 0};
-	int code;
+	int code = stator__need(h, "host", err);
 
+	if (code)
+		return code;
 	/* No version takes the place of another meanwhile. */
 	pthread_mutex_lock(&h->deploying);
 	code = check_clock(h, to, err);
@@ -112,6 +114,12 @@ stator_host_run_jobs(stator_host *h, int64_t to, uint64_t *runs,
 int
 stator_time(const char *text, int64_t *ms, stator_error *err)
 {
+	int code = stator__need(text, "text", err);
+
+	if (code == STATOR_OK)
+		code = stator__need(ms, "ms", err);
+	if (code)
+		return code;
 	if (stator__time_parse(text, strlen(text), ms))
 		return STATOR_OK;
 	return stator__fail(err, STATOR_INVALID,
