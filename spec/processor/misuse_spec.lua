@@ -92,6 +92,7 @@ open: INVALID opts: preempt_signal 9 cannot be caught
     assert.equal([[
 elsewhere: INVALID
 cut anew: INVALID shop has 1 partition, not 7
+cut fine: INVALID opts: partitions is 0 to 65535, not 65536
 expected: INVALID opts: expect is one of STATOR_DEPLOY_..., not 3
 short: INVALID opts: begin with STATOR_DEPLOY_OPTS_INIT
 right: OK

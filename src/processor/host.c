@@ -447,6 +447,8 @@ put_behind(stator_host *first, stator_host *made)
 	__atomic_store_n(&first->next, made, __ATOMIC_RELEASE);
 }
 
+enum { MOST_PARTITIONS = 65535 };
+
 static int
 check_deploy(const stator_host *h, const char *image, const char *data,
 	     const stator_deploy_opts *opts, stator_error *err)
@@ -462,6 +464,10 @@ check_deploy(const stator_host *h, const char *image, const char *data,
 	if (opts->abi >> 16 != STATOR_ABI_MAJOR || !STATOR_HAS(opts, ctx))
 		return stator__fail(err, STATOR_INVALID,
 				    "opts: begin with STATOR_DEPLOY_OPTS_INIT");
+	if (opts->partitions > MOST_PARTITIONS)
+		return stator__fail(err, STATOR_INVALID,
+				    "opts: partitions is 0 to %d, not %u",
+				    MOST_PARTITIONS, opts->partitions);
 	if (STATOR_HAS(opts, expect) &&
 	    (opts->expect < 0 || opts->expect > STATOR_DEPLOY_VERSION))
 		return stator__fail(err, STATOR_INVALID,

@@ -59,6 +59,9 @@ stator_host *stator__host_find(stator_host *first, const char *app);
 int stator__host_choose(stator_host *first, const char *app, stator_host **out,
 			stator_error *err);
 
+/* Why a request is not taken any more: BUSY. */
+int stator__host_stopping(stator_error *err);
+
 /* A request of the clock: it comes behind all that were handed in before. */
 void stator__host_serve_clock(stator_host *h, stator_request *r);
 

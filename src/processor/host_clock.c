@@ -142,6 +142,8 @@ stator__host_serve_clock(stator_host *h, stator_request *r)
 	now = stator__clock_now(&h->load.clock);
 	code = stator_host_run_jobs(h, r->moves_by ? now + r->clock : r->clock,
 				    &counts.runs, &counts.failures, &err);
+	if (code && stator__gauge_closed(&h->gauge))
+		code = stator__host_stopping(&err);
 	if (code) {
 		stator__reply_error(r, stator__status_http(code), &err);
 		stator__reply_send(r);

@@ -56,14 +56,20 @@ refuse(stator_host *h, stator_request *r, const stator_error *err)
 	stator__reply_send(r);
 }
 
+int
+stator__host_stopping(stator_error *err)
+{
+	return stator__fail(err, STATOR_BUSY,
+			    "the host is being stopped; ask another one");
+}
+
 static void
 refuse_full(stator_host *h, stator_request *r)
 {
 	stator_error err;
 
 	if (stator__gauge_closed(&h->gauge))
-		stator__fail(&err, STATOR_BUSY,
-			     "the host is being stopped; ask another one");
+		stator__host_stopping(&err);
 	else
 		stator__fail(&err, STATOR_BUSY,
 			     "as many queries as there can be are under way; "
