@@ -213,6 +213,18 @@ the host has been stopped; open another
     end)
   end)
 
+  it("verifies data of storages that are linked in", function()
+    local linked = stator.shop([[
+      EXTENSION ENGINE LUA ( COMMAND Look() STATE(shop.Nothing); );]], [[
+      local Nothing = state.storage "shop.Nothing"
+      function M.Look() state.must_not_exist(Nothing { K = 1 }) end]], {
+      ["pkg/shop/linked.vsql"] =
+        "STATESTORAGE ENGINE PLUGIN ( Nothing ( GET SCOPE(COMMANDS) ) );\n" })
+    local _, out = stator.shell(("env -u LD_PRELOAD %s %s %s"):format(
+      compile "spec/fixtures/linked.c", linked, stator.folder()))
+    assert.equal("200\nIMAGE\nOK\n", out)
+  end)
+
   it("says what is wrong with a partition that is to be run", function()
     assert.equal([[
 shop has partitions 0 to 2, not 9
