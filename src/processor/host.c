@@ -212,6 +212,25 @@ report(const stator_problems *problems, stator_on_problem on_problem,
 	return STATOR_IMAGE;
 }
 
+/* A plugin is not for a partition: the text begins with its file. */
+static int
+report_attach(const stator_deploy_opts *opts, stator_error *err)
+{
+	char *file = stator__strdup(err->msg);
+	char *rest = strstr(file, ": plugin ");
+	stator_problems problems = {0};
+
+	if (rest)
+		*rest = '\0';
+	stator__problem(&problems, rest ? file : "image", 1, 1, "%s",
+			rest ? rest + 2 : file);
+	report(&problems, opts ? opts->on_problem : NULL,
+	       opts ? opts->ctx : NULL, err);
+	stator__problems_free(&problems);
+	free(file);
+	return STATOR_IMAGE;
+}
+
 /* Whether the version fits the data that is there. */
 static int
 check_schema(const stator_version *version, const char *folder,
@@ -285,7 +304,7 @@ upgrade(stator_host *h, stator_version *version,
 	code = stator__deployment_new(&new, version, h->app->partition_count,
 				      old, err);
 	if (code)
-		return code;
+		return report_attach(opts, err);
 	queries = stator__queries_start(h->app, new, &h->gauge);
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++)
 		code = stator__processor_prepare(h->processors[i], new, queries,
@@ -339,6 +358,8 @@ begin(stator_host *h, stator_version *version, const char *data,
 		.partitions = opts ? opts->partitions : 0};
 	int code = stator__app_open(&h->app, version, data, &app_opts, err);
 
+	if (code == STATOR_IMAGE)
+		report_attach(opts, err);
 	if (code == STATOR_OK)
 		code = start_on_data(h, opts, err);
 	if (code) {
