@@ -166,7 +166,7 @@ typedef struct stator_log_line {
 	uint32_t size;
 	int32_t level; /* 1 error, 2 warning, 3 info, 4 verbose, 5 trace */
 	uint32_t reserved;
-	int64_t time_ms;     /* Unix time */
+	int64_t time_ms;     /* Unix time, by the system's clock */
 	const char *source;  /* who says it: an extension, "checkpoint" ... */
 	const char *message; /* may have several lines */
 	/* What it is about, as far as that is known. */

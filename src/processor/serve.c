@@ -110,6 +110,12 @@ submit(stator_host *first, stator_request *r, stator_error *wrong)
 		hand_on(h, r);
 }
 
+static stator_request *
+new_request(const char *text, size_t size, stator_error *err)
+{
+	return stator__request_new(text ? text : "", text ? size : 0, err);
+}
+
 static void
 ignore_reply(void *ctx, const char *json, size_t size)
 {
@@ -123,7 +129,7 @@ stator_host_submit(stator_host *h, const char *text, size_t size,
 		   stator_on_reply on_reply, void *ctx)
 {
 	stator_error err;
-	stator_request *r = stator__request_new(text, text ? size : 0, &err);
+	stator_request *r = new_request(text, size, &err);
 
 	r->on_reply = on_reply ? on_reply : ignore_reply;
 	r->ctx = ctx;
@@ -179,7 +185,7 @@ stator_host_call(stator_host *h, const char *text, size_t size, char **reply,
 		*reply = NULL;
 	if (stator__need(h, "host", &err))
 		return err.code;
-	r = stator__request_new(text, text ? size : 0, &err);
+	r = new_request(text, size, &err);
 	a.request = r;
 	pthread_mutex_init(&a.lock, NULL);
 	pthread_cond_init(&a.came, NULL);
