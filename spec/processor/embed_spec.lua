@@ -213,6 +213,33 @@ the host has been stopped; open another
     end)
   end)
 
+  local function linked(more)
+    local image_of_it = stator.shop([[
+      EXTENSION ENGINE LUA ( COMMAND Look() STATE(shop.Nothing); );]], [[
+      local Nothing = state.storage "shop.Nothing"
+      function M.Look() state.must_not_exist(Nothing { K = 1 }) end]], {
+      ["pkg/shop/linked.vsql"] =
+        "STATESTORAGE ENGINE PLUGIN ( Nothing ( GET SCOPE(COMMANDS) ) );\n" })
+    local _, out = stator.shell(("env -u LD_PRELOAD %s %s %s %s"):format(
+      compile "spec/fixtures/linked.c", image_of_it, stator.folder(), more or ""))
+    return out
+  end
+
+  it("attaches a storage that is linked in once to each partition, for each version", function()
+    local once = "partition 0\npartition 1\npartition 2\n"
+    assert.equal(once .. once:gsub("\n", " again\n") .. "200\n", linked():match "^.-200\n")
+  end)
+
+  it("verifies data of storages that are linked in", function()
+    assert.matches("\n200\nIMAGE\n.*\nOK\n$", linked())
+  end)
+
+  it("says which storage is not for a partition, also as a problem of the image", function()
+    local refused = "linked in:1:1: plugin nothing 1, attach of partition 2: not for me\n"
+    assert.equal(("partition 0\npartition 1\npartition 2\n" .. refused:rep(2)):rep(2),
+      linked "picky")
+  end)
+
   it("says what is wrong with a partition that is to be run", function()
     assert.equal([[
 shop has partitions 0 to 2, not 9

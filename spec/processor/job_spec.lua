@@ -408,6 +408,13 @@ describe("an embedder's clock", function()
     assert.matches("this host cannot move its clock", out[2])
   end)
 
+  it("is not moved any more when the host has been stopped, which is busy then", function()
+    local out = embed(image(), { "stop", '{"id":1,"advance_ms":5}', "jobs" })
+    assert.equal('{"id":1,"status":503,"error":{"code":"BUSY","message":'
+      .. '"the host is being stopped; ask another one"}}', out[1])
+    assert.equal("INVALID the host has been stopped; open another", out[2])
+  end)
+
   it("sees the jobs of a new version in the place of the old, none twice for a tick", function()
     local old = image("JOB Old '@hourly'" .. INTENTS .. ";",
       "function M.Old(context) note('Old', context) end")

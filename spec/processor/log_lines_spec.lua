@@ -70,6 +70,17 @@ describe("the log", function()
       extension = "shop.Ask", source = "shop.Ask", message = "seen" } }, decode(err))
   end)
 
+  it("says in which workspace a job fails", function()
+    local hourly = stator.shop(SCHEMA, MODULE .. " function M.Hourly() error 'no' end", {
+      ["pkg/shop/jobs.vsql"] = "ALTER WORKSPACE sys.AppWorkspaceWS "
+        .. "( EXTENSION ENGINE LUA ( JOB Hourly '@hourly'; ); );\n" })
+    local _, _, err = stator.try(hourly, { { id = 1, clock = "2026-01-01T01:00:00Z" } },
+      "--partitions 3 --log json --clock 2026-01-01T00:00:00Z")
+    local found = decode(err)[1]
+    assert.same({ "error", "shop", 1, 65536, "shop.Hourly", "shop.Hourly" }, { found.level,
+      found.app, found.partition, found.wsid, found.extension, found.source })
+  end)
+
   it("says at which event an asynchronous projector fails", function()
     local _, _, err = stator.try(image, { say "",
       { id = 1, wsid = 7, command = "shop.Fail" } }, "--log json --log-level warning")

@@ -32,14 +32,25 @@ stator__app_folder(const char *data, const char *app)
 	return path;
 }
 
-/* One process at a time writes. */
+/*
+ * One process at a time writes. Others may read meanwhile, but not this one.
+ *
+ * Rationale: LMDB takes a file once in a process. Were it closed by a second
+ * one, its locks would go, and with them what the host reads and writes.
+ */
 static int
-lock_folder(stator_app *app, stator_error *err)
+lock_at(stator_app *app, const char *path, bool read_only, stator_error *err)
 {
-	char *path = stator__format("%s/lock", app->data);
-
+	if (stator__is_open_here(path))
+		return stator__fail(err, STATOR_INVALID,
+				    "%s: in use by this process already; close "
+				    "its host first, or ask it",
+				    app->data);
+	if (read_only) {
+		app->lock = open(path, O_RDONLY | O_CLOEXEC);
+		return STATOR_OK;
+	}
 	app->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	free(path);
 	if (app->lock < 0)
 		return stator__fail(err, STATOR_IO, "%s: %s", app->data,
 				    strerror(errno));
@@ -49,6 +60,16 @@ lock_folder(stator_app *app, stator_error *err)
 				    "first",
 				    app->data);
 	return STATOR_OK;
+}
+
+static int
+lock_folder(stator_app *app, bool read_only, stator_error *err)
+{
+	char *path = stator__format("%s/lock", app->data);
+	int code = lock_at(app, path, read_only, err);
+
+	free(path);
+	return code;
 }
 
 /* The number of partitions that the data has; 0 when there is no data. */
@@ -226,13 +247,11 @@ open_all(stator_app *app, const stator_version *version, const char *data,
 	app->durability = version->descriptor.durability;
 	app->data = stator__app_folder(data, app->name);
 	app->lock = -1;
-	if (!opts->read_only) {
-		if (!stator__folder_make(app->data))
-			code = stator__fail(err, STATOR_IO, "%s: %s", app->data,
-					    strerror(errno));
-		if (code == STATOR_OK)
-			code = lock_folder(app, err);
-	}
+	if (!opts->read_only && !stator__folder_make(app->data))
+		code = stator__fail(err, STATOR_IO, "%s: %s", app->data,
+				    strerror(errno));
+	if (code == STATOR_OK)
+		code = lock_folder(app, opts->read_only, err);
 	if (code == STATOR_OK)
 		code = settle_partitions(app, &version->descriptor, opts, err);
 	if (code)

@@ -232,7 +232,9 @@ attach_failed(const stator_version *v, const stator_error *err,
 	stator__problem(problems, "image", 1, 1, "%s", err->msg);
 }
 
-/* Every package is loaded once, with all its extensions, to find problems. */
+/* Every package is loaded once, with all its extensions, to find problems. A
+ * version that is deployed attaches its plugins then, and no sooner: another one
+ * may serve the partition. */
 static void
 try_engines(stator_version *v, stator_problems *problems)
 {
@@ -244,8 +246,10 @@ try_engines(stator_version *v, stator_problems *problems)
 	stator_error err;
 
 	deployment.instances = &instances;
-	if (stator__registry_attach(v->registry, 0, NULL, NULL, &instances,
-				    &err)) {
+	if (v->opts->purpose == STATOR_TO_RUN) {
+		instances = stator__registry_idle(v->registry);
+	} else if (stator__registry_attach(v->registry, 0, NULL, NULL,
+					   &instances, &err)) {
 		attach_failed(v, &err, problems);
 		return;
 	}

@@ -30,8 +30,9 @@ stator_set_allocator(const stator_allocator *allocator, stator_error *err)
 		return stator__fail(err, STATOR_INVALID,
 				    "memory is in use already: set the "
 				    "allocator before all else, and once");
-	if (allocator->abi >> 16 != STATOR_ABI_MAJOR ||
-	    !allocator->alloc || !allocator->realloc || !allocator->free)
+	if (allocator == NULL || allocator->abi >> 16 != STATOR_ABI_MAJOR ||
+	    allocator->size < sizeof(own) || !allocator->alloc ||
+	    !allocator->realloc || !allocator->free)
 		return stator__fail(err, STATOR_INVALID,
 				    "an allocator begins with "
 				    "STATOR_ALLOCATOR_INIT, and has alloc, "
@@ -67,6 +68,18 @@ stator__memory_resize(void *p, size_t size)
 	if (own.alloc == NULL)
 		return realloc(p, size);
 	return p ? own.realloc(own.ctx, p, size) : own.alloc(own.ctx, size);
+}
+
+void *
+stator__memory_aligned(size_t alignment, size_t size)
+{
+	return aligned_alloc(alignment, size);
+}
+
+void
+stator__memory_aligned_free(void *p)
+{
+	free(p);
 }
 
 void

@@ -37,6 +37,11 @@ void *stator__memory_resize(void *p, size_t size);
 void stator__free(void *p);
 #define free(p) stator__free(p)
 
+/* Large blocks that have an alignment, which no embedder's allocator knows: they
+ * are libc's. NULL when there are none. */
+void *stator__memory_aligned(size_t alignment, size_t size);
+void stator__memory_aligned_free(void *p);
+
 /* Zeroed memory; the caller frees it with `free`. Never NULL. */
 void *stator__alloc(size_t size);
 void *stator__realloc(void *p, size_t size);

@@ -59,6 +59,39 @@ stator__is_folder(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static bool
+same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool
+stator__is_same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && same(&one, &other);
+}
+
+bool
+stator__is_open_here(const char *path)
+{
+	struct stat wanted, st;
+	struct dirent *entry;
+	bool found = false;
+	DIR *all;
+
+	if (stat(path, &wanted))
+		return false;
+	all = opendir("/proc/self/fd");
+	while (all && !found && (entry = readdir(all)))
+		found = fstatat(dirfd(all), entry->d_name, &st, 0) == 0 &&
+			same(&st, &wanted);
+	if (all)
+		closedir(all);
+	return found;
+}
+
 bool
 stator__folder_make(const char *path)
 {

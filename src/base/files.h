@@ -10,6 +10,10 @@
 int stator__file_read(stator_arena *arena, const char *path,
 		      stator_slice *text);
 bool stator__is_folder(const char *path);
+/* Whether both are there, and one and the same. */
+bool stator__is_same_file(const char *a, const char *b);
+/* Whether this process has the file open; false also where /proc is missing. */
+bool stator__is_open_here(const char *path);
 /* With the folders above it; false: see errno. */
 bool stator__folder_make(const char *path);
 /* Names in a folder, sorted, without "." and hidden ones; in the arena. */

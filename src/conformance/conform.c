@@ -48,7 +48,8 @@ say(speaker *out, const char *format, ...)
 	va_end(args);
 	if (line.size > 2047)
 		line.size = 2047;
-	out->on_line(out->ctx, (char *)line.data, line.size);
+	if (out->on_line)
+		out->on_line(out->ctx, (char *)line.data, line.size);
 	free(line.data);
 }
 
@@ -393,7 +394,7 @@ int
 stator_plugin_conform(const char *file, const char *config_json,
 		      stator_on_reply on_line, void *ctx)
 {
-	conform_suite suite = {.file = file, .config_json = config_json};
+	conform_suite suite = {.file = file ? file : "", .config_json = config_json};
 	stator_problems problems = {0};
 	speaker out = {.on_line = on_line, .ctx = ctx};
 	conform_report *report =

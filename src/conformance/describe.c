@@ -25,8 +25,10 @@ end_line(writer *w)
 {
 	while (w->line.size && w->line.data[w->line.size - 1] == ' ')
 		w->line.size--;
-	w->on_line(w->ctx, w->line.size ? (const char *)w->line.data : "",
-		   w->line.size);
+	if (w->on_line)
+		w->on_line(w->ctx,
+			   w->line.size ? (const char *)w->line.data : "",
+			   w->line.size);
 	w->line.size = 0;
 }
 
@@ -284,7 +286,7 @@ stator_plugin_describe(const char *file, int as_json, stator_on_reply on_line,
 	const stator_plugin *plugin;
 	stator_library *library;
 	stator_error local;
-	int code = stator__library_open(&library, file, NULL,
+	int code = stator__library_open(&library, file ? file : "", NULL,
 					err ? err : &local);
 
 	if (code)

@@ -41,9 +41,10 @@
  * Functions that can fail return a status of stator_plugin.h: STATOR_OK is 0,
  * STATOR_NONE is 1 and no error, errors are negative. Then `err` has the code
  * and one line of text; what is in it otherwise means nothing. It may be NULL,
- * but not inside of a run. Structs of options begin with their ..._INIT: it says
- * how large they were when your program was compiled, and later versions add
- * fields at the end only.
+ * but not inside of a run. What is NULL and must not be, or is none of the
+ * values that it may have, is INVALID, and `err` names it. Structs of options
+ * begin with their ..._INIT: it says how large they were when your program was
+ * compiled, and later versions add fields at the end only.
  *
  * Threads. A host has, for each partition, a thread that runs commands and one
  * that makes them durable (none of them with STATOR_THREADS_OWN), one for its
@@ -53,16 +54,17 @@
  * on which they run. `on_reply` and `on_log` must not block, nor call into the
  * host: what waits for the partition waits for them.
  *
- * Caveats. A partition's data is opened by one process at a time. A reply is
- * given when its event is durable. Of what belongs to the process, Stator takes
- * one signal, SIGURG unless the options say another, to stop extensions that
- * run too long; signals of this number that are not its own go to the handler
- * that stood before, and with STATOR_PREEMPTION_FUEL it takes none. Threads
- * that run extensions must not block it; one of yours that does gets an
- * alternate signal stack if it has none. Neither the allocator nor that signal
- * are a host's; there are no other globals, and two hosts know nothing of each
- * other. The process is never ended, except that running out of memory does.
- * A child that is forked leaves its parent's hosts alone; it may open others.
+ * Caveats. A partition's data is opened by one process at a time, and by this
+ * one once. A reply is given when its event is durable. Of what belongs to the
+ * process, Stator takes one signal, SIGURG unless the options say another, to
+ * stop extensions that run too long; signals of this number that are not its
+ * own go to the handler that stood before, which has it back when the last
+ * host is closed, and with STATOR_PREEMPTION_FUEL it takes none. Threads that
+ * run extensions must not block it; one of yours that does gets an alternate
+ * signal stack if it has none. Neither the allocator nor that signal are a
+ * host's; there are no other globals, and two hosts know nothing of each
+ * other. The process is never ended, except that running out of memory does. A
+ * child that is forked leaves its parent's hosts alone; it may open others.
  *
  * Words: *borrowed until X*, *caller frees with Y*, *taken*; tags:
  * [any-thread], [run] (inside a builtin extension, on its thread).
@@ -128,9 +130,10 @@ typedef struct stator_allocator {
  * INVALID otherwise, and nothing has changed. From then on all that Stator
  * takes by malloc comes from there: requests, replies, batches, runs, what
  * plugins take from the host, what JSON is read into. Not from there: the
- * states of Lua, the overlay's tables and signal stacks, which are mapped (mmap)
- * because they have limits or guards of their own; what LMDB, PCRE2 (CHECK '...'),
- * the schema compiler's Lua state and libc take for themselves. [any-thread]
+ * states of Lua, the overlay's tables and signal stacks, which are mapped
+ * (mmap) because they have limits or guards of their own; the overlay's large
+ * blocks, which need an alignment; what LMDB, PCRE2 (CHECK '...'), the schema
+ * compiler's Lua state and libc take for themselves. [any-thread]
  */
 STATOR_API int stator_set_allocator(const stator_allocator *allocator,
 				    stator_error *err);
@@ -142,14 +145,17 @@ STATOR_API void stator_free(void *p);
 
 /*
  * A function that extensions of ENGINE BUILTIN run. Returns STATOR_OK, or
- * fills `err` and returns its code. [run]
+ * fills `err`, which is empty when it begins (`stator_fail` does that), and
+ * returns its code: an error, whose name and status the reply has. A status and
+ * a text of its own it gives with an intent on sys.Response, and returns OK.
+ * [run]
  */
 typedef int (*stator_extension)(stator_state *state, void *ctx,
 				stator_error *err);
 
-/* Registered for all images that are deployed later. */
+/* Registered for all images of the host; none of them has to declare it. */
 typedef struct stator_builtin {
-	const char *name; /* QName, "restaurant.NewOrder" */
+	const char *name; /* QName, "restaurant.NewOrder"; copied */
 	stator_extension function;
 	void *ctx; /* borrowed until the host is closed */
 } stator_builtin;
@@ -160,7 +166,7 @@ typedef struct stator_log_line {
 	uint32_t size;
 	int32_t level; /* 1 error, 2 warning, 3 info, 4 verbose, 5 trace */
 	uint32_t reserved;
-	int64_t time_ms;     /* Unix time */
+	int64_t time_ms;     /* Unix time, by the system's clock */
 	const char *source;  /* who says it: an extension, "checkpoint" ... */
 	const char *message; /* may have several lines */
 	/* What it is about, as far as that is known. */
@@ -184,13 +190,13 @@ enum { STATOR_THREADS_HOST = 0, STATOR_THREADS_OWN = 1 };
 typedef struct stator_host_opts {
 	uint32_t abi;
 	uint32_t size;
-	const stator_builtin *builtins; /* copied */
+	const stator_builtin *builtins; /* copied; each name once */
 	size_t builtin_count;
 	uint32_t queue; /* requests that wait at a partition; 0: 4096 */
 	int32_t log_level; /* 1 errors ... 5 trace; 0: 3 */
 	/* Storages for the packages of all images: linked in, or `.so` files.
-	 * The arrays are copied; plugins are borrowed until the host is
-	 * closed. */
+	 * The arrays and paths are copied; plugins are borrowed until the host
+	 * is closed. What is wrong with one is told when an image is deployed. */
 	const stator_plugin *const *plugins;
 	size_t plugin_count;
 	const char *const *plugin_files;
@@ -242,7 +248,8 @@ enum { STATOR_PREEMPTION_AUTO = 0, STATOR_PREEMPTION_FUEL = 1 };
 
 /*
  * `opts` may be NULL, and is copied as far as nothing else is said there.
- * Caller frees with `stator_host_close`. [any-thread]
+ * INVALID when an option is wrong; `*out` is left alone then. Caller frees
+ * with `stator_host_close`. [any-thread]
  */
 STATOR_API int stator_host_open(stator_host **out,
 				const stator_host_opts *opts,
@@ -286,7 +293,9 @@ enum {
 typedef struct stator_deploy_opts {
 	uint32_t abi;
 	uint32_t size;
-	uint32_t partitions; /* 0: as the data has, or the descriptor says */
+	/* 0: as the data has, or the descriptor says; at most 65535. INVALID
+	 * when the data has another number. */
+	uint32_t partitions;
 	stator_on_problem on_problem;
 	void *ctx; /* for on_problem */
 	int32_t expect; /* one of STATOR_DEPLOY_... */
@@ -298,12 +307,15 @@ typedef struct stator_deploy_opts {
 /*
  * Loads an image and opens its data, which is made when it is missing.
  * STATOR_IMAGE when the image has errors, or its schema does not fit the data:
- * `on_problem` was given all of them, `err` the first. `opts` may be NULL.
+ * `on_problem` was given all of them, `err` the first. `on_problem` is called
+ * by this function only. IO when the data cannot be opened, or is another
+ * process's; INVALID when it is open in this one. `opts` may be NULL.
  *
  * A second call, for an image of the same application, puts a new version in
  * the place of the one that runs, while requests are served: runs that began
  * on the old version end on it; when this returns, all later ones are of the
- * new. A version with errors changes nothing. An image of another application
+ * new. A version with errors changes nothing. `data` is the same as before:
+ * INVALID otherwise. An image of another application
  * is deployed beside it: it has its own partitions, and may have its own data
  * folder; requests name theirs then, {"app":"owner/name", ...}. [any-thread]
  */
@@ -339,36 +351,38 @@ typedef void (*stator_on_reply)(void *ctx, const char *json, size_t size);
  * answered BUSY, as the options of the host say (a thread that runs the
  * partition never waits for itself: BUSY). A request that moves the clock waits
  * until everything is answered and the jobs have run. The reply may come before
- * this returns. Not from `on_reply`, nor from an extension. [any-thread]
+ * this returns; `on_reply` may be NULL. Not from `on_reply`, nor from an
+ * extension. [any-thread]
  */
 STATOR_API void stator_host_submit(stator_host *host, const char *request,
 				   size_t size, stator_on_reply on_reply,
 				   void *ctx);
 /*
  * Hands in a request as `stator_host_submit` does, waits for its reply, and
- * returns the status in that: 200, or what went wrong. `reply` gets the JSON,
- * with a NUL behind it, `reply_size` its length without that; both may be NULL.
- * Caller frees `*reply` with `stator_free`. On a thread that runs partitions
- * (below) it runs them meanwhile. Not from `on_reply`, nor from an extension.
+ * returns the status in that: 200, or what went wrong (a number of three
+ * digits, as docs/requests.md has them). `reply` gets the JSON, with a NUL
+ * behind it, `reply_size` its length without that; both may be NULL. Caller
+ * frees `*reply` with `stator_free`. On a thread that runs partitions (below)
+ * it runs them meanwhile. Not from `on_reply`, nor from an extension.
  * [any-thread]
  */
 STATOR_API int stator_host_call(stator_host *host, const char *request,
 				size_t size, char **reply, size_t *reply_size);
 /*
  * Waits until everything that was handed in before is answered and the
- * asynchronous projectors have caught up, or are parked. On a thread that runs
- * partitions it runs them meanwhile. Not from `on_reply`, nor from an
- * extension. [any-thread]
+ * asynchronous projectors have caught up, or are parked. A new version waits
+ * for them meanwhile. On a thread that runs partitions it runs them meanwhile.
+ * Not from `on_reply`, nor from an extension. [any-thread]
  */
 STATOR_API void stator_host_drain(stator_host *host);
 
 /*
  * For a host with a clock of its own: runs every job that is due, and waits
  * until that is done. With `set_clock` time goes on to `to_ms`, from tick to
- * tick: each run finds the time of its tick. Without, `to_ms` is 0, and of
- * several ticks that are due the last one counts. Tells how many runs there
- * were and how many of them failed; both may be NULL. Not from `on_reply`.
- * [any-thread]
+ * tick: each run finds the time of its tick. With 0, and so without
+ * `set_clock`, time stays, and of several ticks that are due the last one
+ * counts. Tells how many runs there were and how many of them failed; both may
+ * be NULL. Not from `on_reply`. [any-thread]
  */
 STATOR_API int stator_host_run_jobs(stator_host *host, int64_t to_ms,
 				    uint64_t *runs, uint64_t *failures,
@@ -378,6 +392,7 @@ STATOR_API int stator_host_run_jobs(stator_host *host, int64_t to_ms,
  * wrong. [any-thread]
  */
 STATOR_API int stator_time(const char *text, int64_t *ms, stator_error *err);
+
 /* Partitions on threads of your own ---------------------------------------- */
 
 /*
@@ -416,7 +431,8 @@ STATOR_API int stator_host_run_partition(stator_host *host, const char *app,
  * What has been counted since the application was deployed first, as lines of
  * JSON, each with a "kind":
  *
- *	host       open, open_queries: requests under way; refused: not taken
+ *	host       open, open_queries: requests under way, until `on_reply` has
+ *		   returned; refused: not taken
  *	partition  waiting: requests in its queue; events; commands, queries and
  *		   how many of these failed; commits: their times
  *	projector  of a partition, asynchronous: offset of the last event that
@@ -426,9 +442,9 @@ STATOR_API int stator_host_run_partition(stator_host *host, const char *app,
  *	storage    calls by extensions, errors; timed, timed_ns: how many of the
  *		   calls were timed, and how long those took together
  *
- * Times are objects: count, sum_ns, max_ns, p50_ns, p90_ns, p99_ns, p999_ns, and
- * buckets: [[end, count], ...], where what took less than `end` ns, and not
- * less than the end before it, is counted; a bucket is an eighth wide. All
+ * Times are objects: count, sum_ns, max_ns, p50_ns, p90_ns, p99_ns, p999_ns,
+ * and buckets: [[end, count], ...], where what took less than `end` ns, and
+ * not less than the end before it, is counted; a bucket is an eighth wide. All
  * calls of a storage are timed when they take more than 5 us, else each 64th.
  * Extensions and storages are counted over all partitions and versions.
  *
@@ -454,7 +470,7 @@ typedef struct stator_dump_opts {
 
 /*
  * Gives each line of a dump to `on_line`, as it gives replies. Data may be in
- * use by another process. [any-thread]
+ * use by another process, but not by this one: INVALID then. [any-thread]
  */
 STATOR_API int stator_dump(const char *image, const char *data,
 			   const stator_dump_opts *opts,
@@ -498,7 +514,8 @@ typedef struct stator_projectors_opts {
 
 /*
  * Gives a line for each asynchronous projector and partition: where it stands,
- * and what it fails on. Data may be in use by another process. An action is for
+ * and what it fails on. Data may be in use by another process, but not by this
+ * one: INVALID then; ask a host with sys.Projectors. An action is for
  * data that is not: it has the application run until its projectors have
  * caught up or are parked, then gives the lines; an error, when one of those
  * that it was for is parked again. On a host that runs, the requests sys.Retry,
@@ -514,7 +531,7 @@ STATOR_API int stator_projectors(const char *image, const char *data,
 /*
  * What these functions have to say comes as lines, each for a person or, with
  * `as_json`, one JSON object. Data that is given by its folder may be in use by
- * another process, but not by a host of this one.
+ * another process, but not by this one: INVALID then.
  */
 typedef struct stator_upkeep_opts {
 	uint32_t abi;
@@ -535,9 +552,13 @@ typedef struct stator_upkeep_opts {
 	const char *scratch;
 	/* Of `stator_host_backup`: the application; NULL: the only one. */
 	const char *app;
+	/* Of `stator_verify`: storages that are linked in. */
+	const stator_plugin *const *plugins;
+	size_t plugin_count;
 } stator_upkeep_opts;
-#define STATOR_UPKEEP_OPTS_INIT \
-	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define STATOR_UPKEEP_OPTS_INIT                                          \
+	{STATOR_ABI, sizeof(stator_upkeep_opts), 0, 0, 0, 0, 0, 0, 0, 0, \
+	 0, 0, 0}
 
 /* What partitions hold, counted: one line each, or several for a person. `opts`
  * may be NULL in all of these. [any-thread] */
@@ -619,7 +640,9 @@ typedef struct stator_fields stator_fields;
  */
 STATOR_API stator_fields *stator_key(stator_state *state, const char *storage,
 				     const char *entity, stator_error *err);
-/* Sets a field: OK, or an error that names it. [run] */
+/* Sets a field: OK, or an error that names it. Whole numbers, references and
+ * booleans (1, 0) are ints; texts, bytes and QNames are bytes, which are
+ * copied. What is not set is null; nested rows cannot be set. [run] */
 STATOR_API int stator_set_int(stator_fields *fields, const char *name,
 			      int64_t value, stator_error *err);
 STATOR_API int stator_set_float(stator_fields *fields, const char *name,

@@ -341,8 +341,10 @@ execute(command *cmd, stator_error *err)
 static int64_t
 status_of(const command *cmd, int code)
 {
-	return code == STATOR_RESPONSE ? cmd->state->io.status
-				       : stator__status_http(code);
+	int64_t answered = cmd->state->io.status;
+
+	return code == STATOR_RESPONSE && answered ? answered
+						   : stator__status_http(code);
 }
 
 void

@@ -99,6 +99,7 @@ committer_main(void *ctx)
 	stator_error err;
 	int code;
 
+	stator__log_at(c->partition->app->name, c->partition->index);
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
 		while (c->group == NULL && !c->stopping)

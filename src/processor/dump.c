@@ -360,7 +360,7 @@ int
 stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	    stator_on_reply on_line, void *ctx, stator_error *err)
 {
-	const bool log = strcmp(opts->what, "log") == 0;
+	bool log;
 	dump d = {.opts = opts, .on_line = on_line, .ctx = ctx};
 	stator_app *app;
 	/* A log is wanted where partitions do not open any more. */
@@ -369,6 +369,15 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 
 	if (err == NULL)
 		err = &ignored;
+	code = stator__need(opts, "opts", err);
+	if (code == STATOR_OK)
+		code = stator__need(opts->what, "opts: what", err);
+	if (code == STATOR_OK)
+		code = stator__need((const void *)(uintptr_t)on_line, "on_line",
+				    err);
+	if (code)
+		return code;
+	log = strcmp(opts->what, "log") == 0;
 	code = stator__data_open(&app, image, data, log, err);
 	if (code)
 		return code;

@@ -36,91 +36,6 @@ stator_version_string(void)
 	return stator__host_api.version;
 }
 
-enum { DEFAULT_QUEUE = 4096 };
-
-static void *
-copy_array(const void *items, size_t count, size_t size)
-{
-	void *copy = stator__alloc(count * size);
-
-	if (count)
-		memcpy(copy, items, count * size);
-	return copy;
-}
-
-/* A host that was built before these fields has a shorter struct. */
-static void
-copy_preemption(stator_load_opts *to, const stator_host_opts *opts)
-{
-	if (!STATOR_HAS(opts, preempt_signal))
-		return;
-	to->preemption = opts->preemption;
-	to->preempt_signal = opts->preempt_signal;
-}
-
-static int
-copy_clock(stator_load_opts *to, const stator_host_opts *opts,
-	   stator_error *err)
-{
-	if (!STATOR_HAS(opts, clock_ctx))
-		return STATOR_OK;
-	if (opts->set_clock && opts->clock == NULL)
-		return stator__fail(err, STATOR_INVALID,
-				    "opts: set_clock without clock");
-	to->clock = (stator_clock){opts->clock, opts->set_clock,
-				   opts->clock_ctx};
-	return STATOR_OK;
-}
-
-static void
-copy_load_opts(stator_load_opts *to, const stator_host_opts *opts)
-{
-	char **files = stator__alloc((opts->plugin_file_count + 1) *
-				     sizeof(*files));
-
-	for (size_t i = 0; i < opts->plugin_file_count; i++)
-		files[i] = stator__strdup(opts->plugin_files[i]);
-	to->builtins = copy_array(opts->builtins, opts->builtin_count,
-				  sizeof(*opts->builtins));
-	to->builtin_count = opts->builtin_count;
-	to->plugins = copy_array(opts->plugins, opts->plugin_count,
-				 sizeof(*opts->plugins));
-	to->plugin_count = opts->plugin_count;
-	to->plugin_files = (const char *const *)files;
-	to->plugin_file_count = opts->plugin_file_count;
-	copy_preemption(to, opts);
-}
-
-static void
-free_load_opts(stator_load_opts *o)
-{
-	for (size_t i = 0; i < o->plugin_file_count; i++)
-		free((void *)(uintptr_t)o->plugin_files[i]);
-	free((void *)(uintptr_t)o->plugin_files);
-	free((void *)(uintptr_t)o->plugins);
-	free((void *)(uintptr_t)o->builtins);
-	free((void *)(uintptr_t)o->plugin_folder);
-}
-
-static void
-copy_manners(stator_host *h, const stator_host_opts *opts)
-{
-	if (opts->log_level)
-		h->logger.level = opts->log_level;
-	if (!STATOR_HAS(opts, when_full))
-		return;
-	h->logger.json = opts->log_format == STATOR_LOG_FORMAT_JSON;
-	h->logger.on_log = opts->on_log;
-	h->logger.ctx = opts->log_ctx;
-	h->waits = opts->when_full == STATOR_FULL_WAIT;
-	if (!STATOR_HAS(opts, work_ctx))
-		return;
-	h->serving.own = opts->threads == STATOR_THREADS_OWN;
-	if (h->serving.own)
-		h->serving.on_work = opts->on_work;
-	h->serving.ctx = opts->work_ctx;
-}
-
 stator_log_place
 stator__host_enter(const stator_host *h)
 {
@@ -149,24 +64,16 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 		 stator_error *err)
 {
 	stator_host *h;
+	int code = stator__need(out, "out", err);
 
-	if (opts && opts->abi >> 16 != STATOR_ABI_MAJOR)
-		return stator__fail(err, STATOR_INVALID,
-				    "opts: begin with STATOR_HOST_OPTS_INIT");
+	if (code == STATOR_OK && opts)
+		code = stator__host_opts_check(opts, err);
+	if (code)
+		return code;
 	h = stator__alloc(sizeof(*h));
-	h->logger.level = STATOR_LOG_INFO;
-	h->waits = true;
-	if (opts && copy_clock(&h->load, opts, err)) {
-		free(h);
-		return STATOR_INVALID;
-	}
-	h->serving.queue = opts && opts->queue ? opts->queue : DEFAULT_QUEUE;
 	pthread_mutex_init(&h->deploying, NULL);
 	open_gauge(h);
-	if (opts) {
-		copy_load_opts(&h->load, opts);
-		copy_manners(h, opts);
-	}
+	stator__host_opts_copy(h, opts);
 	*out = h;
 	return STATOR_OK;
 }
@@ -177,13 +84,11 @@ open_behind(const stator_host *first)
 {
 	stator_host *h = stator__alloc(sizeof(*h));
 
-	*h = *first;
+	h->load = first->load;
 	h->load.plugin_folder = NULL;
-	h->app = NULL;
-	h->queries = NULL;
-	h->processors = NULL;
-	h->next = NULL;
-	h->refused = 0;
+	h->logger = first->logger;
+	h->serving = first->serving;
+	h->waits = first->waits;
 	open_gauge(h);
 	return h;
 }
@@ -196,7 +101,7 @@ free_host(stator_host *h, bool first)
 	if (first)
 		pthread_mutex_destroy(&h->deploying);
 	if (first)
-		free_load_opts(&h->load);
+		stator__host_opts_free(&h->load);
 	else
 		free((void *)(uintptr_t)h->load.plugin_folder);
 	free(h);
@@ -254,8 +159,11 @@ finish(stator_host *h)
 void
 stator_host_stop(stator_host *first)
 {
-	stator_log_place before = stator__host_enter(first);
+	stator_log_place before;
 
+	if (first == NULL)
+		return;
+	before = stator__host_enter(first);
 	pthread_mutex_lock(&first->deploying);
 	for (stator_host *h = first; h; h = h->next)
 		finish(h);
@@ -301,6 +209,25 @@ report(const stator_problems *problems, stator_on_problem on_problem,
 				     p->line ? p->line : 1, p->col ? p->col : 1,
 				     p->message);
 	}
+	return STATOR_IMAGE;
+}
+
+/* A plugin is not for a partition: the text begins with its file. */
+static int
+report_attach(const stator_deploy_opts *opts, stator_error *err)
+{
+	char *file = stator__strdup(err->msg);
+	char *rest = strstr(file, ": plugin ");
+	stator_problems problems = {0};
+
+	if (rest)
+		*rest = '\0';
+	stator__problem(&problems, rest ? file : "image", 1, 1, "%s",
+			rest ? rest + 2 : file);
+	report(&problems, opts ? opts->on_problem : NULL,
+	       opts ? opts->ctx : NULL, err);
+	stator__problems_free(&problems);
+	free(file);
 	return STATOR_IMAGE;
 }
 
@@ -377,7 +304,7 @@ upgrade(stator_host *h, stator_version *version,
 	code = stator__deployment_new(&new, version, h->app->partition_count,
 				      old, err);
 	if (code)
-		return code;
+		return report_attach(opts, err);
 	queries = stator__queries_start(h->app, new, &h->gauge);
 	for (uint32_t i = 0; i < h->app->partition_count && !code; i++)
 		code = stator__processor_prepare(h->processors[i], new, queries,
@@ -431,6 +358,8 @@ begin(stator_host *h, stator_version *version, const char *data,
 		.partitions = opts ? opts->partitions : 0};
 	int code = stator__app_open(&h->app, version, data, &app_opts, err);
 
+	if (code == STATOR_IMAGE)
+		report_attach(opts, err);
 	if (code == STATOR_OK)
 		code = start_on_data(h, opts, err);
 	if (code) {
@@ -469,6 +398,29 @@ check_expected(const stator_host *h, const stator_version *version,
 	return STATOR_OK;
 }
 
+/* A version goes where the application is: on its data, as it is cut. */
+static int
+check_place(const stator_host *h, const char *data,
+	    const stator_deploy_opts *opts, stator_error *err)
+{
+	uint32_t has = h->app->partition_count;
+	char *folder = stator__app_folder(data, h->app->name);
+	int code = STATOR_OK;
+
+	if (!stator__is_same_file(folder, h->app->data))
+		code = stator__fail(err, STATOR_INVALID,
+				    "%s has its data in %s; a new version "
+				    "cannot take it to %s",
+				    h->app->name, h->app->data, folder);
+	else if (opts && opts->partitions && opts->partitions != has)
+		code = stator__fail(err, STATOR_INVALID,
+				    "%s has %u partition%s, not %u",
+				    h->app->name, has, has == 1 ? "" : "s",
+				    opts->partitions);
+	free(folder);
+	return code;
+}
+
 /* With the options of `made`: a host without an application, for one that is
  * not there yet. */
 static int
@@ -497,6 +449,11 @@ deploy(stator_host *first, stator_host *made, const char *image,
 	}
 	if (h == NULL)
 		return begin(made, version, data, opts, err);
+	code = check_place(h, data, opts, err);
+	if (code) {
+		stator__version_free(version);
+		return code;
+	}
 	/* They are borrowed as long as the version. */
 	version->opts = &h->load;
 	return upgrade(h, version, opts, err);
@@ -511,17 +468,50 @@ put_behind(stator_host *first, stator_host *made)
 	__atomic_store_n(&first->next, made, __ATOMIC_RELEASE);
 }
 
+enum { MOST_PARTITIONS = 65535 };
+
+static int
+check_deploy(const stator_host *h, const char *image, const char *data,
+	     const stator_deploy_opts *opts, stator_error *err)
+{
+	int code = stator__need(h, "host", err);
+
+	if (code == STATOR_OK)
+		code = stator__need(image, "image", err);
+	if (code == STATOR_OK)
+		code = stator__need(data, "data", err);
+	if (code || opts == NULL)
+		return code;
+	if (opts->abi >> 16 != STATOR_ABI_MAJOR || !STATOR_HAS(opts, ctx))
+		return stator__fail(err, STATOR_INVALID,
+				    "opts: begin with STATOR_DEPLOY_OPTS_INIT");
+	if (opts->partitions > MOST_PARTITIONS)
+		return stator__fail(err, STATOR_INVALID,
+				    "opts: partitions is 0 to %d, not %u",
+				    MOST_PARTITIONS, opts->partitions);
+	if (STATOR_HAS(opts, expect) &&
+	    (opts->expect < 0 || opts->expect > STATOR_DEPLOY_VERSION))
+		return stator__fail(err, STATOR_INVALID,
+				    "opts: expect is one of "
+				    "STATOR_DEPLOY_..., not %d",
+				    opts->expect);
+	return STATOR_OK;
+}
+
 int
 stator_host_deploy(stator_host *h, const char *image, const char *data,
 		   const stator_deploy_opts *opts, stator_error *err)
 {
-	stator_log_place before = stator__host_enter(h);
+	stator_log_place before;
 	stator_error ignored;
 	stator_host *made;
-	int code;
+	int code = check_deploy(h, image, data, opts, err);
 
+	if (code)
+		return code;
 	if (err == NULL)
 		err = &ignored;
+	before = stator__host_enter(h);
 	pthread_mutex_lock(&h->deploying);
 	made = h->app ? open_behind(h) : h;
 	if (h->stopped)
@@ -569,12 +559,15 @@ stator_check_data(const char *image, const char *data,
 		.plugin_file_count = opts ? opts->plugin_file_count : 0,
 	};
 	stator_problems warnings = {0}, problems = {.warnings = &warnings};
-	stator_version *version;
+	stator_version *version = NULL;
 	int count;
 
 	if (opts)
-		copy_preemption(&load, opts);
-	version = stator__version_load(image, &load, &problems);
+		stator__host_opts_preemption(&load, opts);
+	if (image)
+		version = stator__version_load(image, &load, &problems);
+	else
+		stator__problem(&problems, "image", 1, 1, "is NULL");
 	if (version && data)
 		check_data(version, data, &problems);
 	count = (int)problems.count;

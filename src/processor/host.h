@@ -1,6 +1,7 @@
 /*
  * host.h: a host, for the files that it is made of: host.c opens, deploys and
- * stops, serve.c takes requests, host_clock.c moves the clock.
+ * stops, host_opts.c has the options, serve.c takes requests, host_clock.c moves
+ * the clock.
  *
  * A host holds one application itself, and each other one in a host of its own
  * behind it, with the same options. What is behind it is there until the host
@@ -45,11 +46,21 @@ stator__host_processors(const stator_host *h)
 stator_log_place stator__host_enter(const stator_host *h);
 void stator__host_leave(stator_log_place before);
 
+/* Options, which are those of stator.h: what is wrong with them, and a copy. */
+int stator__host_opts_check(const stator_host_opts *opts, stator_error *err);
+void stator__host_opts_copy(stator_host *h, const stator_host_opts *opts);
+void stator__host_opts_preemption(stator_load_opts *to,
+				  const stator_host_opts *opts);
+void stator__host_opts_free(stator_load_opts *load);
+
 /* What holds the application, or NULL. */
 stator_host *stator__host_find(stator_host *first, const char *app);
 /* What holds the application; the only one, when it is not named. */
 int stator__host_choose(stator_host *first, const char *app, stator_host **out,
 			stator_error *err);
+
+/* Why a request is not taken any more: BUSY. */
+int stator__host_stopping(stator_error *err);
 
 /* A request of the clock: it comes behind all that were handed in before. */
 void stator__host_serve_clock(stator_host *h, stator_request *r);

@@ -92,8 +92,10 @@ stator_host_run_jobs(stator_host *h, int64_t to, uint64_t *runs,
 		     uint64_t *failures, stator_error *err)
 {
 	stator_job_counts counts = {0, 0};
-	int code;
+	int code = stator__need(h, "host", err);
 
+	if (code)
+		return code;
 	/* No version takes the place of another meanwhile. */
 	pthread_mutex_lock(&h->deploying);
 	code = check_clock(h, to, err);
@@ -112,6 +114,12 @@ stator_host_run_jobs(stator_host *h, int64_t to, uint64_t *runs,
 int
 stator_time(const char *text, int64_t *ms, stator_error *err)
 {
+	int code = stator__need(text, "text", err);
+
+	if (code == STATOR_OK)
+		code = stator__need(ms, "ms", err);
+	if (code)
+		return code;
 	if (stator__time_parse(text, strlen(text), ms))
 		return STATOR_OK;
 	return stator__fail(err, STATOR_INVALID,
@@ -134,6 +142,8 @@ stator__host_serve_clock(stator_host *h, stator_request *r)
 	now = stator__clock_now(&h->load.clock);
 	code = stator_host_run_jobs(h, r->moves_by ? now + r->clock : r->clock,
 				    &counts.runs, &counts.failures, &err);
+	if (code && stator__gauge_closed(&h->gauge))
+		code = stator__host_stopping(&err);
 	if (code) {
 		stator__reply_error(r, stator__status_http(code), &err);
 		stator__reply_send(r);

@@ -206,14 +206,17 @@ static void
 say_failure(stator_jobs *j, const job *it, int64_t tick,
 	    const stator_error *err)
 {
+	const stator_run run = {.extension = it->ext->name, .wsid = it->wsid};
 	char at[STATOR_TIME_TEXT], next[STATOR_TIME_TEXT];
 
+	stator__log_place()->run = &run;
 	stator__logf(STATOR_LOG_ERROR, it->ext->name,
 		     "tick %s in workspace %lld of partition %u: %s; it is run "
 		     "again at %s",
 		     stator__time_show(at, tick), (long long)it->wsid,
 		     j->partition->index, err->msg,
 		     stator__time_show(next, it->next));
+	stator__log_place()->run = NULL;
 }
 
 static void
@@ -340,6 +343,7 @@ jobs_main(void *ctx)
 {
 	stator_jobs *j = ctx;
 
+	stator__log_at(j->partition->app->name, j->partition->index);
 	keep_new(j);
 	pthread_mutex_lock(&j->lock);
 	j->ready = true;

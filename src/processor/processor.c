@@ -865,14 +865,26 @@ stator__processor_catch_up(stator_processor *p)
 		stator__async_catch_up(p->crew.async);
 }
 
+static void
+take_async(stator_processor *p, void *ctx)
+{
+	stator_async **out = ctx;
+
+	*out = p->crew.async;
+	p->crew.async = NULL;
+}
+
 void
 stator__processor_stop(stator_processor *p)
 {
+	stator_async *async;
+
 	stator__processor_attend(p);
 	stator__jobs_stop(p->crew.jobs);
 	p->crew.jobs = NULL;
-	stator__async_stop(p->crew.async);
-	p->crew.async = NULL;
+	/* The last group, which is answered, may not be off its thread yet. */
+	give_order(p, take_async, &async);
+	stator__async_stop(async);
 	pthread_mutex_lock(&p->lock);
 	p->stopping = true;
 	pthread_cond_broadcast(&p->wake);

@@ -398,6 +398,14 @@ stator_projectors(const char *image, const char *data,
 
 	if (err == NULL)
 		err = &ignored;
+	code = stator__need(image, "image", err);
+	if (code == STATOR_OK)
+		code = stator__need(data, "data", err);
+	if (code == STATOR_OK)
+		code = stator__need((const void *)(uintptr_t)on_line, "on_line",
+				    err);
+	if (code)
+		return code;
 	if (t.opts->projector)
 		t.projector = stator__strdup(t.opts->projector);
 	if (t.opts->action != STATOR_PROJECTORS_LIST)

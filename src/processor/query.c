@@ -100,7 +100,7 @@ stator__query_run(stator_worker *w, stator_request *r)
 	} else {
 		err.code = code;
 		stator__reply_error(r,
-				    code == STATOR_RESPONSE
+				    code == STATOR_RESPONSE && w->state.io.status
 					    ? w->state.io.status
 					    : stator__status_http(code),
 				    &err);

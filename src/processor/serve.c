@@ -56,14 +56,20 @@ refuse(stator_host *h, stator_request *r, const stator_error *err)
 	stator__reply_send(r);
 }
 
+int
+stator__host_stopping(stator_error *err)
+{
+	return stator__fail(err, STATOR_BUSY,
+			    "the host is being stopped; ask another one");
+}
+
 static void
 refuse_full(stator_host *h, stator_request *r)
 {
 	stator_error err;
 
 	if (stator__gauge_closed(&h->gauge))
-		stator__fail(&err, STATOR_BUSY,
-			     "the host is being stopped; ask another one");
+		stator__host_stopping(&err);
 	else
 		stator__fail(&err, STATOR_BUSY,
 			     "as many queries as there can be are under way; "
@@ -104,23 +110,37 @@ submit(stator_host *first, stator_request *r, stator_error *wrong)
 		hand_on(h, r);
 }
 
+static stator_request *
+new_request(const char *text, size_t size, stator_error *err)
+{
+	return stator__request_new(text ? text : "", text ? size : 0, err);
+}
+
+static void
+ignore_reply(void *ctx, const char *json, size_t size)
+{
+	(void)ctx;
+	(void)json;
+	(void)size;
+}
+
 void
 stator_host_submit(stator_host *h, const char *text, size_t size,
 		   stator_on_reply on_reply, void *ctx)
 {
 	stator_error err;
-	stator_request *r = stator__request_new(text, size, &err);
+	stator_request *r = new_request(text, size, &err);
 
-	r->on_reply = on_reply;
+	r->on_reply = on_reply ? on_reply : ignore_reply;
 	r->ctx = ctx;
 	submit(h, r, &err);
 }
 
 /* What a caller waits for. */
 typedef struct answer {
+	const stator_request *request;
 	pthread_mutex_t lock;
 	pthread_cond_t came;
-	const stator_request *request;
 	char *json; /* NULL: not yet */
 	size_t size;
 	int64_t status;
@@ -158,9 +178,15 @@ stator_host_call(stator_host *h, const char *text, size_t size, char **reply,
 		 size_t *reply_size)
 {
 	stator_error err;
-	stator_request *r = stator__request_new(text, size, &err);
-	answer a = {.request = r};
+	stator_request *r;
+	answer a = {NULL};
 
+	if (reply)
+		*reply = NULL;
+	if (stator__need(h, "host", &err))
+		return err.code;
+	r = new_request(text, size, &err);
+	a.request = r;
 	pthread_mutex_init(&a.lock, NULL);
 	pthread_cond_init(&a.came, NULL);
 	r->on_reply = on_answer;
@@ -191,13 +217,18 @@ stator_free(void *p)
 void
 stator_host_drain(stator_host *first)
 {
+	if (first == NULL)
+		return;
 	help(first);
 	for (stator_host *h = first; h; h = stator__host_next(h)) {
 		stator__gauge_wait(&h->gauge);
+		/* A new version would take its projectors away meanwhile. */
+		pthread_mutex_lock(&first->deploying);
 		for (uint32_t i = 0; stator__host_processors(h) &&
 				     i < h->app->partition_count;
 		     i++)
 			stator__processor_catch_up(h->processors[i]);
+		pthread_mutex_unlock(&first->deploying);
 	}
 }
 
@@ -208,7 +239,7 @@ stator_host_partitions(stator_host *h, const char *app)
 {
 	stator_error ignored;
 
-	return stator__host_choose(h, app, &h, &ignored)
+	return h == NULL || stator__host_choose(h, app, &h, &ignored)
 		       ? 0
 		       : h->app->partition_count;
 }
@@ -225,7 +256,9 @@ stator_host_run_partition(stator_host *h, const char *app, uint32_t partition,
 	if (served == NULL)
 		served = &ignored;
 	*served = 0;
-	code = stator__host_choose(h, app, &h, err ? err : &unsaid);
+	code = stator__need(h, "host", err);
+	if (code == STATOR_OK)
+		code = stator__host_choose(h, app, &h, err ? err : &unsaid);
 	if (code)
 		return code;
 	if (!h->serving.own)
@@ -253,12 +286,17 @@ stator_host_backup(stator_host *first, const char *to,
 		   const stator_upkeep_opts *opts, stator_error *err)
 {
 	const char *app = opts && STATOR_HAS(opts, app) ? opts->app : NULL;
-	stator_log_place before = stator__host_enter(first);
+	stator_log_place before;
 	char *version = NULL;
 	stator_error ignored;
 	stator_host *h;
-	int code;
+	int code = stator__need(first, "host", err);
 
+	if (code == STATOR_OK)
+		code = stator__need(to, "to", err);
+	if (code)
+		return code;
+	before = stator__host_enter(first);
 	if (err == NULL)
 		err = &ignored;
 	pthread_mutex_lock(&first->deploying);
@@ -277,9 +315,11 @@ stator_host_backup(stator_host *first, const char *to,
 void
 stator_host_metrics(stator_host *first, stator_on_reply on_line, void *ctx)
 {
-	stator_host_counts counts = {
-		.refused = __atomic_load_n(&first->refused, __ATOMIC_RELAXED)};
+	stator_host_counts counts = {0};
 
+	if (first == NULL || on_line == NULL)
+		return;
+	counts.refused = __atomic_load_n(&first->refused, __ATOMIC_RELAXED);
 	for (stator_host *h = first; h; h = stator__host_next(h)) {
 		pthread_mutex_lock(&h->gauge.lock);
 		counts.open += h->gauge.open;

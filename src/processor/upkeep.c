@@ -30,8 +30,12 @@ stator__data_open(stator_app **out, const char *image, const char *data,
 	const stator_app_opts opts = {.read_only = true,
 				      .folders_only = folders_only};
 	stator_version *version;
-	int code = stator__image_load(&version, image, &load, err);
+	int code = stator__need(image, "image", err);
 
+	if (code == STATOR_OK)
+		code = stator__need(data, "data", err);
+	if (code == STATOR_OK)
+		code = stator__image_load(&version, image, &load, err);
 	return code ? code : stator__app_open(out, version, data, &opts, err);
 }
 

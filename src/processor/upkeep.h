@@ -7,6 +7,14 @@
 
 #include "processor/processor.h"
 
+/* What a function of stator.h cannot do without. */
+static inline int
+stator__need(const void *p, const char *name, stator_error *err)
+{
+	return p ? STATOR_OK
+		 : stator__fail(err, STATOR_INVALID, "%s is NULL", name);
+}
+
 /* The image, or `err` has the first of what is wrong with it. */
 int stator__image_load(stator_version **out, const char *image,
 		       const stator_load_opts *load, stator_error *err);

@@ -215,6 +215,8 @@ stator__replayer_new(stator_replayer **out, stator_verifier *v,
 	r->v = v;
 	r->load = (stator_load_opts){
 		.purpose = STATOR_TO_CHECK,
+		.plugins = v->up.opts.plugins,
+		.plugin_count = v->up.opts.plugin_count,
 		.plugin_files = v->up.opts.plugin_files,
 		.plugin_file_count = v->up.opts.plugin_file_count};
 	code = open_scratch(r, image, where, err);

@@ -363,6 +363,25 @@ predecessor(const stator_loaded *l, const stator_registry *old,
 	return NULL;
 }
 
+static void
+begin_instance(stator_instance *in, const stator_loaded *l)
+{
+	in->loaded = l;
+	in->self = l->data;
+	pthread_mutex_init(&in->lock, NULL);
+}
+
+stator_instance *
+stator__registry_idle(const stator_registry *r)
+{
+	stator_instance *all =
+		stator__alloc((r->plugin_count + 1) * sizeof(*all));
+
+	for (size_t i = 0; i < r->plugin_count; i++)
+		begin_instance(&all[i], &r->plugins[i]);
+	return all;
+}
+
 static int
 attach(const stator_loaded *l, uint32_t partition, void *previous,
        stator_instance *in, stator_error *err)
@@ -370,9 +389,7 @@ attach(const stator_loaded *l, uint32_t partition, void *previous,
 	const stator_plugin *p = l->source.plugin;
 	int code = STATOR_OK;
 
-	in->loaded = l;
-	in->self = l->data;
-	pthread_mutex_init(&in->lock, NULL);
+	begin_instance(in, l);
 	err->msg[0] = 0;
 	if (p->attach)
 		code = p->attach(l->data, partition, previous, &in->self, err);

@@ -168,6 +168,8 @@ int stator__registry_attach(const stator_registry *registry,
 			    uint32_t partition, const stator_registry *old,
 			    stator_instance *before, stator_instance **out,
 			    stator_error *err);
+/* The same for a trial of the modules: nothing is attached, nor called. */
+stator_instance *stator__registry_idle(const stator_registry *registry);
 void stator__registry_detach(const stator_registry *registry,
 			     stator_instance *instances);
 

@@ -97,7 +97,7 @@ static stator_chunk *
 new_chunk(size_t size)
 {
 	stator_chunk *c = size < CHUNK ? stator__alloc(size)
-				       : aligned_alloc(CHUNK, size);
+				       : stator__memory_aligned(CHUNK, size);
 
 	if (c == NULL)
 		c = stator__alloc(SIZE_MAX); /* says so and ends */
@@ -145,6 +145,15 @@ alloc(stator_overlay *o, size_t size)
 	return p;
 }
 
+static void
+free_chunk(stator_chunk *c)
+{
+	if (c->size < CHUNK)
+		free(c);
+	else
+		stator__memory_aligned_free(c);
+}
+
 /* Only chunks of the usual size are kept. */
 static void
 give_back(stator_chunks *pool, stator_chunk *c)
@@ -154,7 +163,7 @@ give_back(stator_chunks *pool, stator_chunk *c)
 		pool->free = c;
 		pool->free_bytes += CHUNK;
 	} else {
-		free(c);
+		free_chunk(c);
 	}
 }
 
@@ -164,7 +173,7 @@ stator__chunks_free(stator_chunks *chunks)
 	while (chunks->free) {
 		stator_chunk *next = chunks->free->next;
 
-		free(chunks->free);
+		free_chunk(chunks->free);
 		chunks->free = next;
 	}
 	chunks->free_bytes = 0;

@@ -81,6 +81,24 @@ fill(stator_state *state, stator_fields *f, stator_error *err)
 	return stator__state_fill(state, f->intent, &row, err);
 }
 
+/* What the function has returned, held against what it may: so that nothing of
+ * another run's error is told, and no reply has a status that is none. */
+static int
+outcome(int code, stator_error *err)
+{
+	if (code == STATOR_OK)
+		return code;
+	if (code > 0 || !stator__status_known(code))
+		return stator__fail(err, STATOR_EXTENSION_FAILED,
+				    "returned %d, which is no error", code);
+	if (code == STATOR_RESPONSE)
+		code = STATOR_EXTENSION_FAILED;
+	if (err->msg[0] == '\0')
+		return stator__fail(err, code, "%s", stator__status_text(code));
+	err->code = code;
+	return code;
+}
+
 static int
 run(stator_engine *engine, const stator_ext *ext, stator_state *state,
     stator_error *err)
@@ -90,8 +108,10 @@ run(stator_engine *engine, const stator_ext *ext, stator_state *state,
 	builtin_run r = {e, NULL};
 	int code;
 
+	err->code = STATOR_OK;
+	err->msg[0] = '\0';
 	state->engine_run = &r;
-	code = b->function(state, b->ctx, err);
+	code = outcome(b->function(state, b->ctx, err), err);
 	for (stator_fields *f = r.intents; f && code == STATOR_OK; f = f->next)
 		code = fill(state, f, err);
 	state->engine_run = NULL;
@@ -262,6 +282,8 @@ int
 stator_next(stator_state *state, stator_fields *key, stator_cursor *cursor,
 	    stator_row *key_row, stator_row *row, stator_error *err)
 {
+	if (key == NULL || cursor == NULL)
+		return failed_before(err);
 	return stator__state_next(state, key->handle, cursor, key_row, row,
 				  err);
 }
