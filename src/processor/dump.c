@@ -369,7 +369,9 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 
 	if (err == NULL)
 		err = &ignored;
-	code = stator__data_open(&app, image, data, log, err);
+	code = stator__data_open(&app, image, data,
+				 log ? STATOR_OPEN_FOLDERS : STATOR_OPEN_ALL,
+				 err);
 	if (code)
 		return code;
 	d.app = app;
