@@ -86,6 +86,42 @@ describe("data of which files are missing", function()
   end)
 end)
 
+describe("a tree that is damaged", function()
+  local image, data, tree, size
+
+  before_each(function()
+    image, data = shop(1), stator.folder(true)
+    local list = {}
+    for i = 1, 3000 do list[i] = { id = i, wsid = i, command = "shop.Nop" } end
+    stator.run(image, data, list)
+    tree = data .. "/shop/partition-0/data.mdb"
+    size = #stator.read(tree)
+  end)
+  after_each(stator.clean)
+
+  -- The way it is found out differs with what is hit; what is said does not.
+  local function is_said()
+    for _, command in ipairs { "verify", "stat", "dump" } do
+      local code, out, err = stator.shell(("%s %s %s --data %s %s"):format(stator.command, command,
+        image, data, command == "dump" and "plog" or ""))
+      assert.not_equal(0, code)
+      assert.is_truthy((out .. err):find(tree:match "^(.*)/data", 1, true), out .. err)
+      assert.is_truthy((out .. err):find("from a backup", 1, true), out .. err)
+    end
+  end
+
+  it("is named when it has been cut off", function()
+    stator.shell(("truncate -s %d %s"):format(math.floor(size / 8192) * 4096, tree))
+    is_said()
+  end)
+
+  it("is named when pages of it are gone", function()
+    stator.shell(("dd if=/dev/zero of=%s bs=4096 seek=8 count=%d conv=notrunc"):format(tree,
+      math.floor(size / 4096) - 12))
+    is_said()
+  end)
+end)
+
 describe("a first start that died", function()
   after_each(stator.clean)
 

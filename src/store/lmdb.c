@@ -80,6 +80,19 @@ stator__store_look(const char *folder, stator_error *err)
 	return code;
 }
 
+/* LMDB ends the process behind this. */
+static void
+on_assertion(MDB_env *env, const char *found)
+{
+	const char *path = "";
+
+	mdb_env_get_path(env, &path);
+	stator__logf(STATOR_LOG_ERROR, "store",
+		     "%s/data.mdb: is damaged, and nobody can go on from "
+		     "there: %s; %s",
+		     path, found, remedy);
+}
+
 static int
 open_env(stator_store *s, const stator_store_opts *opts)
 {
@@ -97,6 +110,7 @@ open_env(stator_store *s, const stator_store_opts *opts)
 		code = mdb_env_create(&s->env);
 		if (code)
 			return code;
+		mdb_env_set_assert(s->env, on_assertion);
 		mdb_env_set_mapsize(s->env, size);
 		mdb_env_set_maxreaders(s->env, READERS);
 		code = mdb_env_open(s->env, s->path, flags, 0644);
