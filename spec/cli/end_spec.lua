@@ -81,6 +81,21 @@ describe("stator run, when it is sent SIGTERM,", function()
   end)
 end)
 
+describe("stator run, when its input has ended,", function()
+  after_each(stator.clean)
+
+  it("says how far its projectors are behind when that takes long", function()
+    local image = stator.shop(SCHEMA, (MODULE:gsub("state.new", "error 'not yet' state.new")),
+      { ["descriptor.json"] = '{"projectors":{"waitMs":60000,"mostWaitMs":60000}}' })
+    local _, log = beside(image, stator.folder(true), ([[
+      echo '%s' >&3; exec 3>&-
+      while ! grep -q behind log && kill -0 $pid; do sleep 0.05; done
+      kill -TERM $pid]]):format(hit(1)))
+    assert.is_truthy(log:find("stator: run: the input has ended; projectors are 1 event behind", 1,
+      true), log)
+  end)
+end)
+
 describe("stator, where nobody takes what it says,", function()
   local image, data
 

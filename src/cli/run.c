@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/drain.h"
 #include "cli/input.h"
 #include "cli/watch.h"
 
@@ -223,7 +224,7 @@ end_requests(stator_host *host, const ring *r)
 			"answered");
 		stator_host_stop(host);
 	} else {
-		stator_host_drain(host);
+		drain(host);
 	}
 }
 
