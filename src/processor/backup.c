@@ -409,7 +409,9 @@ copy_entry(restore *r, const file_entry *e, stator_error *err)
 	if (code == STATOR_OK) {
 		int why = stator__file_sum(from, to, &size, &crc, on_read, r);
 
-		if (why)
+		if (why == ENOENT && access(from, F_OK))
+			code = not_whole(r, e->path, "is missing", err);
+		else if (why)
 			code = failed(why == ENOENT ? from : to, why, err);
 		else if (size != (uint64_t)e->bytes || crc != (uint32_t)e->crc)
 			code = not_whole(r, e->path,
