@@ -250,7 +250,7 @@ describe("stator backup", function()
 
     it("refuses a backup of which a file is missing", function()
       stator.shell(("rm %s/shop/partition-0/data.mdb"):format(to))
-      refused "partition%-0/data.mdb: No such file"
+      refused "partition%-0/data.mdb: is missing; take another backup: nothing was brought"
     end)
 
     it("refuses what is no backup", function()

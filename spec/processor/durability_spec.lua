@@ -143,6 +143,21 @@ describe("durability", function()
       end)
   end
 
+  it('"log" says once a second that a disk is full, however many commands come', function()
+    local image, data, folder = image_with "{}", stator.folder(true), stator.folder()
+    local lines = {}
+    for i, request in ipairs(hits(1, 20000)) do lines[i] = stator.json.encode(request) .. "\n" end
+    stator.write(folder .. "/requests", table.concat(lines))
+    -- With a short queue groups are small, and there are many.
+    local _, seconds = stator.shell(([[bash -c "trap '' XFSZ; ulimit -f 1000; SECONDS=0
+      %s run %s --data %s --queue 3 < %s/requests 2> %s/errors | cat > %s/replies
+      echo \$SECONDS"]]):format(stator.command, image, data, folder, folder, folder))
+    local said = select(2, stator.read(folder .. "/errors"):gsub("error partition: ", ""))
+    local _, refused = stator.read(folder .. "/replies"):gsub('"code":"IO"', "")
+    assert.is_true(refused > 100, refused)
+    assert.is_true(said >= 1 and said <= tonumber(seconds) + 3, said .. " in " .. seconds)
+  end)
+
   it("a group that runs while the one before is committed sees what that wrote", function()
     local image = stator.shop([[
       TYPE P (N int64 NOT NULL);

@@ -234,6 +234,19 @@ describe("stator projectors --skip", function()
     assert.equal(1 + 2 + 4 + 5 + 6, sum)
   end)
 
+  it("is listed from then on, until the views are made anew", function()
+    local image = image_of "number == 3 or number == 5 or number == 11"
+    stator.run(image, data, events(1, 12))
+    assert.is_nil(projectors(image, data)["shop.Fragile"][1].skipped)
+    for _, event in ipairs { 3, 5, 11 } do projectors(image, data, "--skip " .. event) end
+    assert.same({ 3, 5, 11 }, projectors(image, data)["shop.Fragile"][1].skipped)
+    local _, text = stator.shell(("%s projectors %s --data %s shop.Fragile"):format(stator.command,
+      image, data))
+    assert.equal("shop.Fragile  partition 0  offset 12  lag 0  running  skipped 3, 5, 11\n", text)
+    projectors(image, data, "--rebuild shop.Fragile")
+    assert.is_nil(projectors(image, data)["shop.Fragile"][1].skipped)
+  end)
+
   it("is refused for an event that nobody is parked at, and changes nothing", function()
     local image = image_of "number == 3"
     stator.run(image, data, events(1, 6))

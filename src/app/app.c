@@ -137,6 +137,12 @@ settle_partitions(stator_app *app, const stator_descriptor *descriptor,
 				    "leave out --partitions",
 				    app->data, has, has == 1 ? "" : "s",
 				    opts->partitions);
+	if (has == 0 && stator__schema_kept(app->data))
+		return stator__fail(err, STATOR_CORRUPT,
+				    "%s/app.json: is missing, which says how "
+				    "many partitions there are; bring it back "
+				    "from a backup",
+				    app->data);
 	app->partition_count = has		  ? has
 			       : opts->partitions ? opts->partitions
 						  : descriptor->partitions;
@@ -208,12 +214,20 @@ open_partition(stator_app *app, uint32_t i, const stator_version *version,
 		return STATOR_OK;
 	}
 	*here = (stator_log_place){before.logger, app->name, i + 1ll, NULL};
-	code = choose_store(p, path, opts->read_only, err);
+	/* Where a version was deployed all partitions were whole: what is
+	 * missing now is not made anew. */
+	code = stator__schema_kept(app->data) ? stator__store_look(path, err)
+					      : STATOR_OK;
+	if (code == STATOR_OK)
+		code = choose_store(p, path, opts->read_only, err);
 	if (code == STATOR_OK)
 		code = p->ops->open(&p->store, path, &store, err);
 	*here = before;
 	free(path);
-	return code;
+	if (code == STATOR_OK || !opts->go_on)
+		return code;
+	p->damage = *err;
+	return STATOR_OK;
 }
 
 /* The names of folders that have just been made are durable, too. */
@@ -238,6 +252,38 @@ sync_folders(const stator_app *app, const char *data, stator_error *err)
 				     strerror(errno));
 }
 
+static bool
+has_commits(const stator_app *app, uint32_t i)
+{
+	char *path = stator__app_partition_folder(app, i);
+	uint64_t last = 0, until;
+	stator_error err;
+	bool has = stator__store_look(path, &err) == STATOR_OK &&
+		   (stator__store_has_log(path) ||
+		    (stator__store_tree(path, &last, &until, &err) ==
+			     STATOR_OK &&
+		     last));
+
+	free(path);
+	return has;
+}
+
+/* A start that never came as far as to keep a schema has no commits. */
+static void
+warn_of_schema(const stator_app *app)
+{
+	bool has = false;
+
+	for (uint32_t i = 0; i < app->partition_count && !has; i++)
+		has = has_commits(app, i);
+	if (has)
+		stator__logf(STATOR_LOG_WARNING, "schema",
+			     "%s/schema.json: is missing; whether this version "
+			     "fits the data is not known, and it is taken as "
+			     "the one that has written it",
+			     app->data);
+}
+
 static int
 open_all(stator_app *app, const stator_version *version, const char *data,
 	 const stator_app_opts *opts, stator_error *err)
@@ -256,6 +302,8 @@ open_all(stator_app *app, const stator_version *version, const char *data,
 		code = settle_partitions(app, &version->descriptor, opts, err);
 	if (code)
 		return code;
+	if (!opts->read_only && !stator__schema_kept(app->data))
+		warn_of_schema(app);
 	app->metrics = stator__metrics_new(app->partition_count);
 	app->partitions = stator__alloc(app->partition_count *
 					sizeof(*app->partitions));

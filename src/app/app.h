@@ -126,6 +126,8 @@ void stator__version_free(stator_version *version);
  */
 int stator__schema_check(const stator_version *version, const char *folder,
 			 stator_problems *problems, stator_error *err);
+/* Whether one is kept: a version was deployed on the data. */
+bool stator__schema_kept(const char *folder);
 /* Puts the version's schema in the place of the one that is kept, and that into
  * `before`, which the caller frees. */
 int stator__schema_keep(const stator_version *version, const char *folder,
@@ -143,6 +145,7 @@ typedef struct stator_partition {
 	const stator_store_ops *ops;
 	stator_store *store;
 	stator_partition_meter *meter;
+	stator_error damage; /* why `store` is NULL, of data that is looked at */
 } stator_partition;
 
 /* What an extension of a partition has done to its limits. */
@@ -231,6 +234,7 @@ typedef struct stator_app_opts {
 	uint32_t partitions; /* 0: as the data has, or the descriptor says */
 	bool read_only;
 	bool folders_only; /* partitions are not opened */
+	bool go_on;	   /* one that cannot be opened keeps its `damage` */
 } stator_app_opts;
 
 /* Opens the data of a version, which is taken. */

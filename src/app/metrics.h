@@ -43,6 +43,10 @@ typedef struct stator_partition_meter {
 	uint64_t commands, commands_failed;
 	uint64_t queries, queries_failed; /* shared */
 	uint64_t commit_errors;
+	/* Of the one who commits: when an error was last logged, and how many
+	 * there were since. */
+	int64_t error_logged_ns;
+	uint64_t errors_unlogged;
 	stator_histogram commits; /* how long they took */
 	uint64_t last_event;
 	stator_progress *projectors; /* under the lock of the metrics */

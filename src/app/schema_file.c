@@ -212,6 +212,16 @@ read_kept(const char *path, stator_buf *out, stator_error *err)
 				      strerror(error));
 }
 
+bool
+stator__schema_kept(const char *folder)
+{
+	char *path = stator__schema_path(folder);
+	bool kept = access(path, F_OK) == 0;
+
+	free(path);
+	return kept;
+}
+
 int
 stator__schema_keep(const stator_version *v, const char *folder,
 		    stator_buf *before, stator_error *err)

@@ -58,6 +58,9 @@ int cli_fail(int code, const char *format, ...)
 /* The same, of what is not wrong. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_say_json(void);
+/* From now on a file of data that cannot be read where it is mapped is said,
+ * and ends the process with EXIT_WRONG. */
+void cli_expect_faults(void);
 /* A line of a library function, to the stream that is `ctx`, at once. */
 void cli_line(void *ctx, const char *text, size_t size);
 /* A string of JSON, in its quotes. */

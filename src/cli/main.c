@@ -214,6 +214,11 @@ take_option(const cli_command *command, int argc, char **argv,
 			 o->name);
 		return -1;
 	}
+	if (o->count == NULL && *o->value) {
+		cli_fail(EXIT_USAGE, "%s: %s is given twice", command->name,
+			 o->name);
+		return -1;
+	}
 	if (o->count && *o->count == CLI_MOST) {
 		cli_fail(EXIT_USAGE, "%s: %s more than %d times",
 			 command->name, o->name, CLI_MOST);
@@ -262,30 +267,58 @@ asks_for_help(int argc, char **argv)
 	return false;
 }
 
+static const cli_command *
+find_command(const char *name)
+{
+	for (int i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+static int
+run_it(const cli_command *command, int argc, char **argv)
+{
+	/* What crashes when a plugin is tried out is a finding. */
+	if (command != &cli_plugin)
+		cli_expect_faults();
+	return command->run(argc, argv);
+}
+
+static int
+run_command(int argc, char **argv)
+{
+	bool wants_help = strcmp(argv[1], "help") == 0;
+	const char *name = wants_help && argc > 2 ? argv[2] : argv[1];
+	const cli_command *command = find_command(name);
+
+	if (command && (wants_help || asks_for_help(argc - 2, argv + 2)))
+		fputs(command->help, stdout);
+	else if (command)
+		return run_it(command, argc - 2, argv + 2);
+	else if (name == argv[1] &&
+		 (wants_help || asks_for_help(argc - 1, argv + 1)))
+		print_help(stdout);
+	else if (strcmp(name, "--version") == 0)
+		printf("stator %s\n", stator_version_string());
+	else
+		return cli_fail(EXIT_USAGE, "no command \"%s\"; see `stator "
+					    "--help`",
+				name);
+	return EXIT_FINE;
+}
+
 int
 main(int argc, char **argv)
 {
+	int code;
+
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
-	if (strcmp(argv[1], "--version") == 0) {
-		printf("stator %s\n", stator_version_string());
-		return EXIT_FINE;
-	}
-	for (int i = 0; i < COMMANDS; i++) {
-		if (strcmp(commands[i]->name, argv[1]) != 0)
-			continue;
-		if (asks_for_help(argc - 2, argv + 2)) {
-			fputs(commands[i]->help, stdout);
-			return EXIT_FINE;
-		}
-		return commands[i]->run(argc - 2, argv + 2);
-	}
-	if (asks_for_help(argc - 1, argv + 1) || strcmp(argv[1], "help") == 0) {
-		print_help(stdout);
-		return EXIT_FINE;
-	}
-	return cli_fail(EXIT_USAGE, "no command \"%s\"; see `stator --help`",
-			argv[1]);
+	code = run_command(argc, argv);
+	if (code == EXIT_FINE && (fflush(stdout) || ferror(stdout)))
+		return cli_fail(EXIT_WRONG, "%s: cannot write", argv[1]);
+	return code;
 }

@@ -5,7 +5,9 @@
  * Replies come back from several threads. Each request has a place in a ring;
  * a thread writes what is ready from the front of it.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/drain.h"
+#include "cli/input.h"
 #include "cli/watch.h"
 
 enum { RING = 16384, PROGRESS_EVERY = 1 << 14 };
@@ -26,12 +30,13 @@ typedef struct place {
 typedef struct ring {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	input *input;
 	place places[RING];
 	uint64_t head; /* next to be written */
 	uint64_t tail; /* next to be given away */
 	bool ended;    /* no more requests */
 	bool waiting;  /* the writer waits for the front */
-	bool broken;   /* stdout cannot be written */
+	int broken;    /* why stdout cannot be written; 0: it can */
 } ring;
 
 static void
@@ -53,6 +58,23 @@ on_reply(void *ctx, const char *json, size_t size)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Replies that nobody gets: no more requests are read. */
+static void
+note_broken(ring *r)
+{
+	if (r->broken)
+		return;
+	r->broken = errno ? errno : EIO;
+	input_close(r->input);
+}
+
+static void
+flush(ring *r)
+{
+	if (fflush(stdout))
+		note_broken(r);
+}
+
 /* Waits for the front of the ring; false at the end. */
 static bool
 take_front(ring *r, place *out)
@@ -64,7 +86,7 @@ take_front(ring *r, place *out)
 	if (front->text == NULL || r->head == r->tail) {
 		/* Nothing more for now: let the reader see what there is. */
 		pthread_mutex_unlock(&r->lock);
-		fflush(stdout);
+		flush(r);
 		pthread_mutex_lock(&r->lock);
 	}
 	while (front->text == NULL && !(r->ended && r->head == r->tail)) {
@@ -90,11 +112,10 @@ write_replies(void *ctx)
 
 	while (take_front(r, &p)) {
 		if (fwrite(p.text, 1, p.size, stdout) != p.size)
-			r->broken = true;
+			note_broken(r);
 		free(p.text);
 	}
-	if (fflush(stdout))
-		r->broken = true;
+	flush(r);
 	return NULL;
 }
 
@@ -140,20 +161,17 @@ show_progress(uint64_t count, bool end)
 static void
 read_requests(stator_host *host, ring *r)
 {
-	char *line = NULL;
-	size_t cap = 0;
+	const char *line;
+	size_t size;
 	uint64_t count = 0;
-	ssize_t size;
 
-	while ((size = getline(&line, &cap, stdin)) >= 0) {
-		if (is_blank(line, (size_t)size))
+	while (input_line(r->input, &line, &size)) {
+		if (is_blank(line, size))
 			continue;
-		stator_host_submit(host, line, (size_t)size, on_reply,
-				   next_place(r));
+		stator_host_submit(host, line, size, on_reply, next_place(r));
 		show_progress(++count, false);
 	}
 	show_progress(count, true);
-	free(line);
 }
 
 /* What the command was asked to do. */
@@ -196,17 +214,44 @@ on_change(void *ctx, const char *image)
 			 err.msg);
 }
 
+/* Who asks a host to end does not wait for projectors: they go on at the next
+ * start. */
+static void
+end_requests(stator_host *host, const ring *r)
+{
+	if (input_why(r->input) == INPUT_ASKED) {
+		cli_say("run: ends, as a signal asks; what was read is "
+			"answered");
+		stator_host_stop(host);
+	} else {
+		drain(host);
+	}
+}
+
 static int
-serve(stator_host *host, const run_args *args)
+say_end(const ring *r)
+{
+	if (r->broken)
+		return cli_fail(EXIT_WRONG, "run: cannot write replies: %s; "
+					    "no more requests were read",
+				strerror(r->broken));
+	if (input_why(r->input) == INPUT_FAILED)
+		return cli_fail(EXIT_WRONG, "run: cannot read requests");
+	return EXIT_FINE;
+}
+
+static int
+serve(stator_host *host, const run_args *args, input *in)
 {
 	ring *r = calloc(1, sizeof(*r));
 	watcher watching = {host, args};
 	watch *w;
 	pthread_t writer;
-	bool broken;
+	int code;
 
 	if (r == NULL)
 		abort();
+	r->input = in;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	pthread_create(&writer, NULL, write_replies, r);
@@ -214,18 +259,15 @@ serve(stator_host *host, const run_args *args)
 			&watching);
 	read_requests(host, r);
 	watch_stop(w);
-	stator_host_drain(host);
+	end_requests(host, r);
 	pthread_mutex_lock(&r->lock);
 	r->ended = true;
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(writer, NULL);
-	broken = r->broken || ferror(stdin);
+	code = say_end(r);
 	free(r);
-	if (broken)
-		return cli_fail(EXIT_WRONG, "run: cannot read stdin or write "
-					    "stdout");
-	return EXIT_FINE;
+	return code;
 }
 
 static int
@@ -259,12 +301,18 @@ start(run_args *args, uint32_t partitions, stator_host_opts *host_opts)
 	stator_host *host;
 	stator_error err;
 	int code = EXIT_FINE;
+	input *in;
 
 	watch_hold_signal();
+	in = input_new();
+	/* A reader that is gone is an error of a write. */
+	signal(SIGPIPE, SIG_IGN);
 	host_opts->plugin_files = args->plugins;
 	host_opts->plugin_file_count = args->plugin_count;
-	if (stator_host_open(&host, host_opts, &err))
+	if (stator_host_open(&host, host_opts, &err)) {
+		input_free(in);
 		return cli_fail(EXIT_WRONG, "run: %s", err.msg);
+	}
 	for (size_t i = 0; i < args->image_count && code == EXIT_FINE; i++) {
 		watched *image = &args->images[i];
 
@@ -273,8 +321,9 @@ start(run_args *args, uint32_t partitions, stator_host_opts *host_opts)
 		code = deploy(host, args, image->folder, partitions);
 	}
 	if (code == EXIT_FINE)
-		code = serve(host, args);
+		code = serve(host, args, in);
 	stator_host_close(host);
+	input_free(in);
 	return code;
 }
 
@@ -422,7 +471,7 @@ const cli_command cli_run = {
 		"data of its own, in a folder below DIR. Requests say which "
 		"one they are for:\n"
 		"\n"
-		"  {\"id\":5,\"app\":\"local/restaurant\",\"wsid\":1,"
+		"  {\"id\":5,\"app\":\"restaurant\",\"wsid\":1,"
 		"\"query\":\"restaurant.Sales\"}\n"
 		"\n"
 		"--data        folder for the data; made when it is missing\n"
@@ -463,12 +512,17 @@ const cli_command cli_run = {
 		"  {\"id\":1,\"status\":200,\"clock\":\"2026-01-01T01:00:00Z\","
 		"\"runs\":4,\"failures\":0}\n"
 		"\n"
-		"SIGHUP has the images deployed anew, too.\n"
+		"SIGHUP has the images deployed anew, too. SIGTERM and SIGINT "
+		"end it: no more\n"
+		"input is read, and what was is answered; a second one ends it "
+		"at once, which\n"
+		"loses nothing that was acknowledged.\n"
 		"\n"
-		"At the end of the input the asynchronous projectors catch up. "
-		"Log lines go to\n"
-		"stderr. Exit code 0 unless the host itself failed: then 1; 2 "
-		"when the command\n"
-		"line is wrong.\n",
+		"At the end of the input the asynchronous projectors catch up; "
+		"at a signal they\n"
+		"stop where they are. Log lines go to stderr. Exit code 0 "
+		"unless the host itself\n"
+		"failed, or replies cannot be written: then 1; 2 when the "
+		"command line is wrong.\n",
 	.run = run,
 };

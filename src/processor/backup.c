@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "processor/draft.h"
 #include "processor/upkeep.h"
 
 typedef struct backup {
@@ -20,7 +21,8 @@ typedef struct backup {
 	const stator_app *app;
 	const char *version; /* of the image, for the manifest */
 	char *folder; /* what it will be */
-	char *draft;  /* where it is made */
+	stator_draft held;
+	const char *draft; /* where it is made */
 	stator_buf manifest;
 	stator_json_out out;
 	uint32_t partition; /* at hand */
@@ -235,11 +237,10 @@ write_manifest(backup *b, stator_error *err)
 static int
 make(backup *b, stator_error *err)
 {
-	int code = make_folder(b->draft, err);
+	int code;
 
 	begin_manifest(b);
-	if (code == STATOR_OK)
-		code = copy_app_file(b, "app.json", false, err);
+	code = copy_app_file(b, "app.json", false, err);
 	/* Data of an earlier Stator has none. */
 	if (code == STATOR_OK)
 		code = copy_app_file(b, "schema.json", true, err);
@@ -272,17 +273,19 @@ stator__backup(const stator_app *app, const char *version, const char *to,
 	stator__upkeep_begin(&b.up, opts);
 	b.up.partitions = app->partition_count;
 	b.folder = stator__format("%s/%s", to, name_of(app->data));
-	b.draft = stator__format("%s/%s.draft-%d", to, name_of(app->data),
-				 (int)getpid());
 	code = check_new(b.folder, "choose another folder", err);
-	if (code == STATOR_OK)
-		code = check_new(b.draft, "choose another folder", err);
 	if (code == STATOR_OK) {
-		code = make(&b, err);
-		if (code)
-			stator__folder_remove(b.draft);
+		char *prefix = stator__format("%s.draft-", name_of(app->data));
+
+		code = stator__draft_make(&b.held, to, prefix, err);
+		b.draft = b.held.folder;
+		if (code == STATOR_OK)
+			code = make(&b, err);
+		if (code == STATOR_OK)
+			stator__draft_close(&b.held);
+		stator__draft_remove(&b.held);
+		free(prefix);
 	}
-	free(b.draft);
 	free(b.folder);
 	free(b.manifest.data);
 	stator__upkeep_free(&b.up);
@@ -299,9 +302,13 @@ stator_backup(const char *image, const char *data, const char *to,
 
 	if (err == NULL)
 		err = &ignored;
+<<<<<<< HEAD
 	code = stator__need(to, "to", err);
 	if (code == STATOR_OK)
 		code = stator__data_open(&app, image, data, false, err);
+=======
+	code = stator__data_open(&app, image, data, STATOR_OPEN_ALL, err);
+>>>>>>> operator
 	if (code)
 		return code;
 	code = stator__backup(app, app->deployment->version->descriptor.version,
@@ -315,7 +322,7 @@ stator_backup(const char *image, const char *data, const char *to,
 typedef struct restore {
 	stator_upkeep up;
 	char *from, *folder; /* of the application */
-	char *above;	     /* where the draft is made */
+	stator_draft above; /* it has the draft, as data has it */
 	char *draft;
 	stator_arena arena;
 	const stator_json *files;
@@ -408,7 +415,9 @@ copy_entry(restore *r, const file_entry *e, stator_error *err)
 	if (code == STATOR_OK) {
 		int why = stator__file_sum(from, to, &size, &crc, on_read, r);
 
-		if (why)
+		if (why == ENOENT && access(from, F_OK))
+			code = not_whole(r, e->path, "is missing", err);
+		else if (why)
 			code = failed(why == ENOENT ? from : to, why, err);
 		else if (size != (uint64_t)e->bytes || crc != (uint32_t)e->crc)
 			code = not_whole(r, e->path,
@@ -450,7 +459,7 @@ bring_back(restore *r, const char *image, stator_error *err)
 
 	opts.quick = 1;
 	if (code == STATOR_OK) {
-		code = stator_verify(image, r->above, &opts, err);
+		code = stator_verify(image, r->above.folder, &opts, err);
 		if (code)
 			stator__wrap(err, "nothing was brought back");
 	}
@@ -458,19 +467,21 @@ bring_back(restore *r, const char *image, stator_error *err)
 }
 
 static int
-restore_app(restore *r, const char *image, const stator_app *app,
-	    stator_error *err)
+restore_app(restore *r, const char *image, const char *data,
+	    const stator_app *app, stator_error *err)
 {
 	int code = check_new(r->folder, "restore into a new folder", err);
 
 	if (code == STATOR_OK)
-		code = check_new(r->above, "remove it, it is a draft", err);
-	if (code == STATOR_OK)
 		code = read_manifest(r, app->name, err);
 	if (code)
 		return code;
-	code = bring_back(r, image, err);
-	stator__folder_remove(r->above);
+	code = stator__draft_make(&r->above, data, "restore-", err);
+	r->draft = stator__format("%s/%s", r->above.folder,
+				  name_of(app->data));
+	if (code == STATOR_OK)
+		code = bring_back(r, image, err);
+	stator__draft_remove(&r->above);
 	return code;
 }
 
@@ -485,19 +496,21 @@ stator_restore(const char *image, const char *from, const char *data,
 
 	if (err == NULL)
 		err = &ignored;
+<<<<<<< HEAD
 	code = stator__need(data, "data", err);
 	if (code == STATOR_OK)
 		code = stator__upkeep_open(&r.up, image, from, true, opts, err);
+=======
+	code = stator__upkeep_open(&r.up, image, from, STATOR_OPEN_FOLDERS,
+				   opts, err);
+>>>>>>> operator
 	if (code)
 		return code;
 	app = r.up.app;
 	r.from = stator__strdup(app->data);
 	r.folder = stator__format("%s/%s", data, name_of(app->data));
-	r.above = stator__format("%s/restore-%d", data, (int)getpid());
-	r.draft = stator__format("%s/%s", r.above, name_of(app->data));
-	code = restore_app(&r, image, app, err);
+	code = restore_app(&r, image, data, app, err);
 	free(r.draft);
-	free(r.above);
 	free(r.folder);
 	free(r.from);
 	stator__arena_free(&r.arena);

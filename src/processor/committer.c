@@ -75,6 +75,28 @@ commit(const stator_group *g, const stator_partition *partition,
 	return code;
 }
 
+/* A disk that is full stays so for a while: once a second is enough. */
+static void
+log_error(stator_partition_meter *meter, const stator_error *err)
+{
+	enum { EVERY = 1000000000 };
+	int64_t now = stator__monotonic_ns();
+
+	if (meter->error_logged_ns && now - meter->error_logged_ns < EVERY) {
+		meter->errors_unlogged++;
+		return;
+	}
+	if (meter->errors_unlogged)
+		stator__logf(STATOR_LOG_ERROR, "partition",
+			     "%s (%llu commits failed since the last line)",
+			     err->msg,
+			     (unsigned long long)meter->errors_unlogged + 1);
+	else
+		stator__log(STATOR_LOG_ERROR, "partition", err->msg);
+	meter->error_logged_ns = now;
+	meter->errors_unlogged = 0;
+}
+
 int
 stator__group_commit(stator_group *g, const stator_partition *partition,
 		     stator_gauge *gauge, stator_error *err)
@@ -84,7 +106,7 @@ stator__group_commit(stator_group *g, const stator_partition *partition,
 	if (stator__map_count(g->map)) {
 		code = commit(g, partition, err);
 		if (code)
-			stator__log(STATOR_LOG_ERROR, "partition", err->msg);
+			log_error(partition->meter, err);
 		else if (g->async)
 			stator__async_wake(g->async, g->last_event);
 	}

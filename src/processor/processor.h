@@ -434,6 +434,10 @@ int stator__projector_skip(const stator_view *view, stator_map *map,
 int stator__projector_skipped(const stator_view *view, stator_arena *arena,
 			      const char *projector, int64_t event,
 			      stator_error *err);
+/* All such events, in order, in `arena`. */
+int stator__projector_skips(const stator_view *view, stator_arena *arena,
+			    const char *projector, int64_t **events,
+			    size_t *count, stator_error *err);
 int stator__projector_rebuild(const stator_def *def, stator_map *map,
 			      stator_arena *arena, const stator_ext *ext,
 			      stator_error *err);

@@ -131,9 +131,27 @@ add_text(stator_json_out *out, const char *name, const char *value)
 	stator__json_cstring(out, value);
 }
 
+/* The events that it never saw. */
+typedef struct skips {
+	int64_t *events;
+	size_t count;
+} skips;
+
+static void
+write_skips(stator_json_out *out, const skips *k)
+{
+	if (k->count == 0)
+		return;
+	stator__json_name(out, "skipped");
+	stator__json_begin(out, '[');
+	for (size_t i = 0; i < k->count; i++)
+		stator__json_integer(out, k->events[i]);
+	stator__json_end(out, ']');
+}
+
 static void
 write_json(task *t, uint32_t partition, const char *name,
-	   const stator_standing *s)
+	   const stator_standing *s, const skips *k)
 {
 	stator_json_out out = {.buf = &t->line};
 
@@ -150,12 +168,13 @@ write_json(task *t, uint32_t partition, const char *name,
 		add_text(&out, "code", s->trouble.code);
 		add_text(&out, "error", s->trouble.error);
 	}
+	write_skips(&out, k);
 	stator__json_end(&out, '}');
 }
 
 static void
 write_text(task *t, uint32_t partition, const char *name,
-	   const stator_standing *s)
+	   const stator_standing *s, const skips *k)
 {
 	stator__buf_format(&t->line,
 			   "%-*s  partition %u  offset %lld  lag %lld  %s",
@@ -170,6 +189,10 @@ write_text(task *t, uint32_t partition, const char *name,
 				   (long long)s->trouble.tries,
 				   time_text(t, s->trouble.at_ms),
 				   s->trouble.code, s->trouble.error);
+	for (size_t i = 0; i < k->count; i++)
+		stator__buf_format(&t->line, "%s%lld",
+				   i ? ", " : "  skipped ",
+				   (long long)k->events[i]);
 }
 
 static int
@@ -177,15 +200,19 @@ list_one(task *t, const stator_view *view, uint32_t partition,
 	 const stator_ext *ext, stator_error *err)
 {
 	stator_standing s;
+	skips k;
 	int code = stator__standing_get(view, &t->arena, ext->name, &s, err);
 
+	if (code == STATOR_OK)
+		code = stator__projector_skips(view, &t->arena, ext->name,
+					       &k.events, &k.count, err);
 	if (code)
 		return code;
 	t->line.size = 0;
 	if (t->opts->as_json)
-		write_json(t, partition, ext->name, &s);
+		write_json(t, partition, ext->name, &s, &k);
 	else
-		write_text(t, partition, ext->name, &s);
+		write_text(t, partition, ext->name, &s, &k);
 	t->on_line(t->ctx, (const char *)t->line.data, t->line.size);
 	stator__arena_reset(&t->arena);
 	return STATOR_OK;

@@ -81,6 +81,56 @@ stator__projector_skipped(const stator_view *view, stator_arena *arena,
 				err);
 }
 
+static int
+compare_events(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What begins the keys of a projector's skipped events. */
+static stator_slice
+skipped_prefix(stator_arena *arena, const char *projector)
+{
+	return key_of(arena, "skipped",
+		      stator__arena_format(arena, "%s ", projector));
+}
+
+int
+stator__projector_skips(const stator_view *view, stator_arena *arena,
+			const char *projector, int64_t **events, size_t *count,
+			stator_error *err)
+{
+	stator_slice prefix = skipped_prefix(arena, projector), key, value;
+	stator_buf found = {NULL, 0, 0};
+	stator_view_cursor *cursor;
+	int code = stator__view_range(view, arena, prefix,
+				      stator__prefix_end(arena, prefix), false,
+				      &cursor, err);
+
+	*count = 0;
+	if (code)
+		return code;
+	while ((code = stator__view_next(cursor, &key, &value, err)) ==
+	       STATOR_OK) {
+		const char *digits = stator__arena_str(
+			arena, (const char *)key.data + prefix.size,
+			key.size - prefix.size);
+		int64_t event = strtoll(digits, NULL, 10);
+
+		stator__buf_put(&found, &event, sizeof(event));
+		++*count;
+	}
+	stator__view_release(cursor);
+	*events = stator__arena_alloc(arena, found.size + 1);
+	if (*count)
+		memcpy(*events, found.data, found.size);
+	qsort(*events, *count, sizeof(**events), compare_events);
+	free(found.data);
+	return code < 0 ? code : STATOR_OK;
+}
+
 static const char *
 text_of(stator_arena *arena, const stator_row *row, uint32_t field)
 {
@@ -404,10 +454,7 @@ stator__projector_drop_views(const stator_view *view, stator_map *map,
 	}
 	if (code == STATOR_OK)
 		code = drop_keys(&below, map, arena,
-				 key_of(arena, "skipped",
-					stator__arena_format(arena, "%s ",
-							     ext->name)),
-				 most, err);
+				 skipped_prefix(arena, ext->name), most, err);
 	if (code || stator__map_count(map) >= most)
 		return code;
 	stator__number_put(map, stator__offset_key(arena, ext->name), 0);

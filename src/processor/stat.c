@@ -438,7 +438,7 @@ stator_stat(const char *image, const char *data,
 
 	if (err == NULL)
 		err = &ignored;
-	code = stator__upkeep_open(&r.up, image, data, false, opts, err);
+	code = stator__upkeep_open(&r.up, image, data, STATOR_OPEN_ALL, opts, err);
 	if (code)
 		return code;
 	r.app = r.up.app;

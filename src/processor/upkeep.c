@@ -24,11 +24,13 @@ stator__image_load(stator_version **out, const char *image,
 
 int
 stator__data_open(stator_app **out, const char *image, const char *data,
-		  bool folders_only, stator_error *err)
+		  stator_opening opening, stator_error *err)
 {
 	static const stator_load_opts load = {.purpose = STATOR_TO_READ};
 	const stator_app_opts opts = {.read_only = true,
-				      .folders_only = folders_only};
+				      .folders_only =
+					      opening == STATOR_OPEN_FOLDERS,
+				      .go_on = opening == STATOR_OPEN_WHOLE};
 	stator_version *version;
 	int code = stator__need(image, "image", err);
 
@@ -125,11 +127,11 @@ stator__upkeep_begin(stator_upkeep *u, const stator_upkeep_opts *opts)
 
 int
 stator__upkeep_open(stator_upkeep *u, const char *image, const char *data,
-		    bool folders_only, const stator_upkeep_opts *opts,
+		    stator_opening opening, const stator_upkeep_opts *opts,
 		    stator_error *err)
 {
 	stator_app *app;
-	int code = stator__data_open(&app, image, data, folders_only, err);
+	int code = stator__data_open(&app, image, data, opening, err);
 
 	if (code)
 		return code;

@@ -18,12 +18,17 @@ stator__need(const void *p, const char *name, stator_error *err)
 /* The image, or `err` has the first of what is wrong with it. */
 int stator__image_load(stator_version **out, const char *image,
 		       const stator_load_opts *load, stator_error *err);
-/*
- * The data of an image, for reading; another process may be writing it. With
- * `folders_only`, partitions are not opened. Close it with `stator__app_close`.
- */
+/* How much of data is opened. */
+typedef enum stator_opening {
+	STATOR_OPEN_ALL,     /* each partition, or it fails */
+	STATOR_OPEN_WHOLE,   /* those that can be; see stator_app_opts.go_on */
+	STATOR_OPEN_FOLDERS, /* none */
+} stator_opening;
+
+/* The data of an image, for reading; another process may be writing it. Close
+ * it with `stator__app_close`. */
 int stator__data_open(stator_app **out, const char *image, const char *data,
-		      bool folders_only, stator_error *err);
+		      stator_opening opening, stator_error *err);
 
 /* Copies the data of an application that is open; see stator_backup. */
 int stator__backup(const stator_app *app, const char *version, const char *to,
@@ -65,7 +70,7 @@ void stator__upkeep_begin(stator_upkeep *u, const stator_upkeep_opts *opts);
 /* The same with the data of an image, as `stator__data_open` opens it; nothing
  * is to be freed when that fails. */
 int stator__upkeep_open(stator_upkeep *u, const char *image, const char *data,
-			bool folders_only, const stator_upkeep_opts *opts,
+			stator_opening opening, const stator_upkeep_opts *opts,
 			stator_error *err);
 /* With the data. */
 void stator__upkeep_free(stator_upkeep *u);

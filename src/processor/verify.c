@@ -56,7 +56,8 @@ write_text(const stator_verifier *v, const stator_finding *f, stator_buf *line)
 				   (long long)f->wsid);
 	if (f->key)
 		stator__buf_format(line, ", %s", f->key);
-	stator__buf_format(line, ": %s; %s", f->wrong, f->todo);
+	stator__buf_format(line, ": %s%s%s", f->wrong, f->todo ? "; " : "",
+			   f->todo ? f->todo : "");
 }
 
 void
@@ -143,11 +144,17 @@ open_partition(stator_verifier *v)
 	int code;
 
 	v->view = (stator_view){.ops = p->ops};
-	code = p->ops->snapshot(p->store, &v->view.snapshot, &err);
+	err = p->damage;
+	code = p->store ? p->ops->snapshot(p->store, &v->view.snapshot, &err)
+			: err.code;
 	if (code) {
-		const stator_finding f = {.space = "store",
-					  .wrong = err.msg,
-					  .todo = stator__verify_damage};
+		/* What is damaged on disk says itself what to do. */
+		const stator_finding f = {
+			.space = "store",
+			.wrong = err.msg,
+			.todo = strstr(err.msg, "from a backup")
+					? NULL
+					: stator__verify_damage};
 
 		v->view.snapshot = NULL;
 		stator__verify_say(v, &f);
@@ -203,7 +210,7 @@ stator_verify(const char *image, const char *data,
 
 	if (err == NULL)
 		err = &ignored;
-	code = stator__upkeep_open(&v.up, image, data, false, opts, err);
+	code = stator__upkeep_open(&v.up, image, data, STATOR_OPEN_WHOLE, opts, err);
 	if (code)
 		return code;
 	v.app = v.up.app;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "processor/draft.h"
 #include "processor/verify.h"
 #include "storage/storage.h"
 
@@ -26,7 +27,7 @@ typedef struct replayed {
 struct stator_replayer {
 	stator_verifier *v;
 	stator_load_opts load;
-	char *folder;
+	stator_draft draft;
 	stator_app *app; /* the scratch one */
 	const stator_def *def;
 	replayed *projectors;
@@ -191,17 +192,23 @@ open_scratch(stator_replayer *r, const char *image, const char *where,
 
 	if (code)
 		return code;
-	r->folder = stator__format("%s/verify-%d", where, (int)getpid());
-	if (!stator__folder_make(r->folder)) {
-		code = stator__fail(err, STATOR_IO,
-				    "%s: %s; say with --scratch where there "
-				    "is room",
-				    r->folder, strerror(errno));
+	code = stator__draft_make(&r->draft, where, "verify-", err);
+	if (code) {
 		stator__version_free(version);
-		return code;
+	} else {
+		make_modest(&version->descriptor);
+		code = stator__app_open(&r->app, version, r->draft.folder,
+					&opts, err);
 	}
-	make_modest(&version->descriptor);
-	return stator__app_open(&r->app, version, r->folder, &opts, err);
+	if (code == STATOR_IO) {
+		char *said = stator__strdup(err->msg);
+
+		stator__fail(err, code, "%s; say with --scratch where there is "
+					"room",
+			     said);
+		free(said);
+	}
+	return code;
 }
 
 int
@@ -213,6 +220,7 @@ stator__replayer_new(stator_replayer **out, stator_verifier *v,
 	int code;
 
 	r->v = v;
+	r->draft.held = -1;
 	r->load = (stator_load_opts){
 		.purpose = STATOR_TO_CHECK,
 		.plugins = v->up.opts.plugins,
@@ -236,9 +244,7 @@ stator__replayer_free(stator_replayer *r)
 {
 	if (r->app)
 		stator__app_close(r->app);
-	if (r->folder)
-		stator__folder_remove(r->folder);
-	free(r->folder);
+	stator__draft_remove(&r->draft);
 	free(r->projectors);
 	free(r);
 }

@@ -36,16 +36,61 @@ struct stator_snapshot {
 	MDB_txn *txn;
 };
 
+static const char remedy[] =
+	"bring the partition's folder back from a backup, or see \"Damage\" in "
+	"docs/storage.md";
+
+static bool
+is_damage(int code)
+{
+	return code == MDB_CORRUPTED || code == MDB_INVALID ||
+	       code == MDB_PAGE_NOTFOUND || code == MDB_VERSION_MISMATCH;
+}
+
 static int
 failed(const stator_store *store, const char *what, int code,
        stator_error *err)
 {
-	return stator__fail(err,
-			    code == MDB_CORRUPTED || code == MDB_INVALID
-				    ? STATOR_CORRUPT
-				    : STATOR_IO,
-			    "%s: %s: %s", store->path, what,
+	if (is_damage(code))
+		return stator__fail(err, STATOR_CORRUPT,
+				    "%s: %s: %s: data.mdb is damaged; %s",
+				    store->path, what, mdb_strerror(code),
+				    remedy);
+	return stator__fail(err, STATOR_IO, "%s: %s: %s", store->path, what,
 			    mdb_strerror(code));
+}
+
+/* LMDB makes a tree where there is none, and takes an empty file for a new one. */
+int
+stator__store_look(const char *folder, stator_error *err)
+{
+	char *path = stator__format("%s/data.mdb", folder);
+	struct stat st;
+	const char *found = NULL;
+	int code = STATOR_OK;
+
+	if (stat(path, &st))
+		found = errno == ENOENT ? "missing" : NULL;
+	else if (st.st_size == 0)
+		found = "empty";
+	if (found)
+		code = stator__fail(err, STATOR_CORRUPT, "%s: is %s; %s", path,
+				    found, remedy);
+	free(path);
+	return code;
+}
+
+/* LMDB ends the process behind this. */
+static void
+on_assertion(MDB_env *env, const char *found)
+{
+	const char *path = "";
+
+	mdb_env_get_path(env, &path);
+	stator__logf(STATOR_LOG_ERROR, "store",
+		     "%s/data.mdb: is damaged, and nobody can go on from "
+		     "there: %s; %s",
+		     path, found, remedy);
 }
 
 static int
@@ -65,6 +110,7 @@ open_env(stator_store *s, const stator_store_opts *opts)
 		code = mdb_env_create(&s->env);
 		if (code)
 			return code;
+		mdb_env_set_assert(s->env, on_assertion);
 		mdb_env_set_mapsize(s->env, size);
 		mdb_env_set_maxreaders(s->env, READERS);
 		code = mdb_env_open(s->env, s->path, flags, 0644);

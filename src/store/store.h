@@ -147,6 +147,8 @@ extern const stator_store_ops stator__store_lmdb;
 /* A log before that tree, and in memory what is in the log only. */
 extern const stator_store_ops stator__store_log;
 
+/* OK when the folder has a tree; of one that had, for which none is damage. */
+int stator__store_look(const char *folder, stator_error *err);
 /* Whether the folder has commits that may be in a log only. */
 bool stator__store_has_log(const char *path);
 /* The commit up to which the folder's tree has all; and the one up to which
