@@ -302,13 +302,10 @@ stator_backup(const char *image, const char *data, const char *to,
 
 	if (err == NULL)
 		err = &ignored;
-<<<<<<< HEAD
 	code = stator__need(to, "to", err);
 	if (code == STATOR_OK)
-		code = stator__data_open(&app, image, data, false, err);
-=======
-	code = stator__data_open(&app, image, data, STATOR_OPEN_ALL, err);
->>>>>>> operator
+		code = stator__data_open(&app, image, data, STATOR_OPEN_ALL,
+					 err);
 	if (code)
 		return code;
 	code = stator__backup(app, app->deployment->version->descriptor.version,
@@ -496,14 +493,10 @@ stator_restore(const char *image, const char *from, const char *data,
 
 	if (err == NULL)
 		err = &ignored;
-<<<<<<< HEAD
 	code = stator__need(data, "data", err);
 	if (code == STATOR_OK)
-		code = stator__upkeep_open(&r.up, image, from, true, opts, err);
-=======
-	code = stator__upkeep_open(&r.up, image, from, STATOR_OPEN_FOLDERS,
-				   opts, err);
->>>>>>> operator
+		code = stator__upkeep_open(&r.up, image, from,
+					   STATOR_OPEN_FOLDERS, opts, err);
 	if (code)
 		return code;
 	app = r.up.app;

@@ -369,7 +369,6 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 
 	if (err == NULL)
 		err = &ignored;
-<<<<<<< HEAD
 	code = stator__need(opts, "opts", err);
 	if (code == STATOR_OK)
 		code = stator__need(opts->what, "opts: what", err);
@@ -379,12 +378,9 @@ stator_dump(const char *image, const char *data, const stator_dump_opts *opts,
 	if (code)
 		return code;
 	log = strcmp(opts->what, "log") == 0;
-	code = stator__data_open(&app, image, data, log, err);
-=======
 	code = stator__data_open(&app, image, data,
 				 log ? STATOR_OPEN_FOLDERS : STATOR_OPEN_ALL,
 				 err);
->>>>>>> operator
 	if (code)
 		return code;
 	d.app = app;
