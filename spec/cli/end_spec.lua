@@ -71,6 +71,20 @@ describe("stator run, when it is sent SIGTERM,", function()
     assert.equal(#raw, #(stator.dump(image, data .. "/data", "view shop.Seen")))
   end)
 
+  it("replies to what it has read when its input has ended, too", function()
+    local lines = {}
+    for i = 1, 60 do lines[i] = hit(i) end
+    stator.write(data .. "/requests", table.concat(lines, "\n") .. "\n")
+    image = stator.shop(SCHEMA, (MODULE:gsub("function M.Hit%(%) end",
+      "function M.Hit() local n = 0 for i = 1, 1e7 do n = n + i %% 7 end end")),
+      { ["descriptor.json"] = '{"limits":{"timeMs":{"command":60000}}}' })
+    local raw, log, code = beside(image, data, [[
+      cat requests >&3; exec 3>&-; replies 3
+      kill -TERM $pid]])
+    assert.equal(0, code, log)
+    assert.equal(#raw, #(stator.dump(image, data .. "/data", "plog")))
+  end)
+
   it("does not wait for projectors that are behind", function()
     image = stator.shop(SCHEMA, (MODULE:gsub("state.new", "error 'not yet' state.new")),
       { ["descriptor.json"] = '{"projectors":{"waitMs":60000,"mostWaitMs":60000}}' })
