@@ -26,14 +26,16 @@ end
 -- A host whose input stays open. `script` is run beside it: fd 3 is its input, $pid the
 -- process, and `replies N` waits for that many. The script's output, the host's replies, its
 -- stderr and its exit code.
-local function beside(image, data, script)
+local function beside(image, data, script, before, to)
   local _, out = stator.shell(([[
     cd %s && mkfifo in && : > replies
-    %s run %s --data data < in > replies 2> log & pid=$!
+    %s
+    %s run %s --data data < in > %s 2> log & pid=$!
     exec 3> in
     replies() { while kill -0 $pid && [ $(wc -l < replies) -lt $1 ]; do sleep 0.01; done; }
     %s
-    wait $pid; echo "exit $?"]]):format(data, stator.command, stator.quote(image), script))
+    wait $pid; echo "exit $?"]]):format(data, before or "", stator.command, stator.quote(image),
+    to or "replies", script))
   local raw = {}
   for line in stator.read(data .. "/replies"):gmatch "[^\n]+" do raw[#raw + 1] = line end
   return raw, stator.read(data .. "/log"), tonumber(out:match "exit (%d+)"), out
@@ -69,6 +71,25 @@ describe("stator run, when it is sent SIGTERM,", function()
     local _, _, err, ended = stator.run(image, data .. "/data", {})
     assert.same({ "", 0 }, { err, ended })
     assert.equal(#raw, #(stator.dump(image, data .. "/data", "view shop.Seen")))
+  end)
+
+  -- Who takes its replies takes one, and the others when the signal has been sent: they are
+  -- more than a pipe holds.
+  it("replies to what it has read when its input has ended, too", function()
+    local lines = {}
+    for i = 1, 3000 do
+      lines[i] = ('{"id":"%s","wsid":1,"command":"shop.Hit","args":{"Name":"n"}}'):format(
+        ("x"):rep(100))
+    end
+    stator.write(data .. "/requests", table.concat(lines, "\n") .. "\n")
+    local raw, log, code = beside(image, data, [[
+      cat requests >&3; exec 3>&-; replies 1
+      kill -TERM $pid; : > go; wait $reader]], [[
+      mkfifo out
+      { read one; echo "$one"; while [ ! -e go ]; do sleep 0.01; done; cat; } < out > replies &
+      reader=$!]], "out")
+    assert.equal(0, code, log)
+    assert.equal(#raw, #(stator.dump(image, data .. "/data", "plog")))
   end)
 
   it("does not wait for projectors that are behind", function()

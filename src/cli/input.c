@@ -17,8 +17,8 @@ struct input {
 	pthread_t thread;
 	sigset_t signals;
 	int pipe[2];
-	bool reading, stopping; /* atomic */
-	int state;		/* atomic; an input_state */
+	bool held, stopping; /* atomic */
+	int state;	     /* atomic; an input_state */
 	/* What was read: `at` up to `seen` is known to have no line's end. */
 	char *text;
 	size_t at, seen, used, cap;
@@ -37,11 +37,28 @@ end(input *in, input_state why)
 }
 
 static void
-close_with(input *in, input_state why)
+wake(const input *in)
 {
-	end(in, why);
 	while (write(in->pipe[1], "", 1) < 0 && errno == EINTR)
 		;
+}
+
+/* Whether somebody will do what is asked. */
+static bool
+ask(input *in)
+{
+	int state = (int)input_why(in);
+
+	if (!__atomic_load_n(&in->held, __ATOMIC_ACQUIRE))
+		return false;
+	while (state == INPUT_OPEN || state == INPUT_ENDED)
+		if (__atomic_compare_exchange_n(&in->state, &state, INPUT_ASKED,
+						false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE)) {
+			wake(in);
+			return true;
+		}
+	return false;
 }
 
 static void
@@ -63,10 +80,7 @@ wait_for_signals(void *ctx)
 			return NULL;
 		if (signal < 0)
 			continue;
-		if (__atomic_load_n(&in->reading, __ATOMIC_ACQUIRE) &&
-		    input_why(in) == INPUT_OPEN)
-			close_with(in, INPUT_ASKED);
-		else
+		if (!ask(in))
 			die_of(in, signal);
 	}
 }
@@ -149,7 +163,7 @@ bool
 input_line(input *in, const char **line, size_t *size)
 {
 	if (input_why(in) == INPUT_OPEN)
-		__atomic_store_n(&in->reading, true, __ATOMIC_RELEASE);
+		__atomic_store_n(&in->held, true, __ATOMIC_RELEASE);
 	while (input_why(in) == INPUT_OPEN) {
 		const char *stop = memchr(in->text + in->seen, '\n',
 					  in->used - in->seen);
@@ -169,7 +183,14 @@ input_line(input *in, const char **line, size_t *size)
 void
 input_close(input *in)
 {
-	close_with(in, INPUT_CLOSED);
+	end(in, INPUT_CLOSED);
+	wake(in);
+}
+
+void
+input_release(input *in)
+{
+	__atomic_store_n(&in->held, false, __ATOMIC_RELEASE);
 }
 
 input_state

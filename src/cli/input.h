@@ -21,7 +21,8 @@ typedef enum input_state {
 
 /*
  * Before any other thread is made. The signals end the process as ever before
- * the first line is asked for, and from the last one on: so a second one does.
+ * the first line is asked for, behind `input_release`, and when there was one
+ * already.
  */
 input *input_new(void);
 /* The next line, without its end, borrowed until the one after; false when
@@ -29,6 +30,8 @@ input *input_new(void);
 bool input_line(input *in, const char **line, size_t *size);
 /* No more lines from now on. [any-thread] */
 void input_close(input *in);
+/* What was read is answered. */
+void input_release(input *in);
 input_state input_why(const input *in);
 void input_free(input *in);
 

@@ -214,6 +214,16 @@ on_change(void *ctx, const char *image)
 			 err.msg);
 }
 
+static void
+wait_for_replies(ring *r)
+{
+	pthread_mutex_lock(&r->lock);
+	while (r->head != r->tail)
+		pthread_cond_wait(&r->changed, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+	input_release(r->input);
+}
+
 /* Who asks a host to end does not wait for projectors: they go on at the next
  * start. */
 static void
@@ -259,6 +269,7 @@ serve(stator_host *host, const run_args *args, input *in)
 			&watching);
 	read_requests(host, r);
 	watch_stop(w);
+	wait_for_replies(r);
 	end_requests(host, r);
 	pthread_mutex_lock(&r->lock);
 	r->ended = true;
