@@ -252,13 +252,20 @@ $(BUILD)/plugins/%.so: plugins/%
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-z,defs $(LDFLAGS) -o $@ $</$*.c $(LDLIBS_$*)
 $(PLUGIN_FILES): src/include/stator_plugin.h $(wildcard plugins/*/*.c)
 
-# The library with all its symbols, for specs of what is inside.
-$(BUILD)/libstator-spec.so: $(BUILD)/libstator.a
+# The library with all its symbols, for specs of what is inside; and room by room,
+# for those that put something in the place of a part.
+SPEC_OBJECTS = $(LIB_SOURCES:src/%.c=$(BUILD)/spec-obj/%.o) $(BUILD)/spec-obj/embedded.o
+$(BUILD)/libstator-spec.so: $(SPEC_OBJECTS) $(BUILD)/libstator-spec.a
 	$(say) LINK $@
-	$(Q)$(CC) -shared $(LDFLAGS) -o $@ \
-		$(LIB_SOURCES:src/%.c=$(BUILD)/spec-obj/%.o) $(BUILD)/obj/embedded.o $(LDLIBS)
+	$(Q)$(CC) -shared $(LDFLAGS) -o $@ $(SPEC_OBJECTS) $(LDLIBS)
 
-$(BUILD)/libstator-spec.so: $(LIB_SOURCES:src/%.c=$(BUILD)/spec-obj/%.o)
+$(BUILD)/libstator-spec.a: $(SPEC_OBJECTS)
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/spec-obj/embedded.o: $(BUILD)/gen/embedded.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fvisibility=default -c $< -o $@
 
 $(BUILD)/spec-obj/%.o: src/%.c
 	@mkdir -p $(@D)

@@ -38,12 +38,12 @@ local LOOK = [[
     for i = 1, ACCOUNTS do look_at(200000 + i) end
   end]]
 
--- The program is linked to the archive, so that its files take the place of the library's.
+-- The program is linked to an archive of parts: its files take the place of the library's.
 local function build()
   local program = stator.folder() .. "/power_host"
   local code, _, err = stator.shell(("gcc -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror "
     .. "%s -Isrc -Isrc/include -Ispec/fixtures/store spec/fixtures/power_host.c -o %s "
-    .. "%s/libstator.a -llua5.1-lpeg -lpthread -lm "
+    .. "%s/libstator-spec.a -llua5.1-lpeg -lpthread -lm "
     .. "$(pkg-config --cflags --libs luajit lmdb yajl libpcre2-8)"):format(
     stator.sanitized and "-fsanitize=address,undefined" or "", program, stator.build))
   assert.equal(0, code, err)

@@ -11,7 +11,8 @@ local vmdef = require "jit.vmdef"
 local sandbox = require "stator.sandbox"
 
 local env = sandbox.new(error, function(text, name, e) return load(text, name, "t", e) end,
-  { nesting = 150, coroutines = 1 / 0, exceeded = error, overflow = function() end })
+  { nesting = 150, coroutines = 1 / 0, exceeded = error, overflow = function() end },
+  function() return 0 end, function() return 1 end)
 local f = assert(load(arg[1], "@text", "t", env))()
 
 local here = debug.getinfo(1, "S").source
