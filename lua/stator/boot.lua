@@ -93,13 +93,12 @@ local function find_functions(package, module, path, extensions, problems)
       module == true and "nothing" or "a " .. type(module))
     return functions
   end
-  for index, extension in pairs(extensions) do
-    local f = rawget(module, extension.name)
+  for index, name in pairs(extensions) do
+    local f = rawget(module, name)
     if type(f) == "function" then
       functions[index] = f
     else
-      problems[#problems + 1] = ("%s.%s: %s has no function %s"):format(package, extension.name,
-        path, extension.name)
+      problems[#problems + 1] = ("%s.%s: %s has no function %s"):format(package, name, path, name)
     end
   end
   return functions
@@ -161,7 +160,7 @@ local function advise(functions, extensions, modules, numbers, env)
   local lint = require "stator.lint"
   local entries, texts = {}, {}
   for index, f in pairs(functions) do
-    entries[#entries + 1] = { index = index, f = f, name = extensions[index].name }
+    entries[#entries + 1] = { index = index, f = f, name = extensions[index] }
   end
   table.sort(entries, function(a, b) return a.index < b.index end)
   for _, m in pairs(modules) do texts[m.number] = m.text end

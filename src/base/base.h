@@ -24,6 +24,16 @@
 #define STATOR_LIKELY(x) __builtin_expect(!!(x), 1)
 #define STATOR_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* Asks for memory that will be read soon, line by line; NULL is none. */
+enum { STATOR_LINE = 64 };
+
+static inline void
+stator__prefetch(const void *from, size_t size)
+{
+	for (size_t i = 0; from && i < size; i += STATOR_LINE)
+		__builtin_prefetch((const char *)from + i);
+}
+
 /* Memory -------------------------------------------------------------- */
 
 /*

@@ -338,15 +338,6 @@ execute(command *cmd, stator_error *err)
 	return code;
 }
 
-static int64_t
-status_of(const command *cmd, int code)
-{
-	int64_t answered = cmd->state->io.status;
-
-	return code == STATOR_RESPONSE && answered ? answered
-						   : stator__status_http(code);
-}
-
 void
 stator__command_run(stator_commander *c, stator_request *r)
 {
@@ -374,7 +365,7 @@ stator__command_run(stator_commander *c, stator_request *r)
 			stator__state_apply_log(cmd.state);
 		err.code = code;
 		stator__error_event(c, r, cmd.ext, &err);
-		stator__reply_error(r, status_of(&cmd, code), &err);
+		stator__reply_error(r, stator__reply_status(cmd.state, code), &err);
 	}
 	stator__worker_end(c->worker);
 }

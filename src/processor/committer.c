@@ -165,12 +165,19 @@ stator__committer_take(stator_committer *c, stator_group *g)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* With the lock held, as it is behind it. */
+static void
+rest(stator_committer *c)
+{
+	while (c->group)
+		pthread_cond_wait(&c->done, &c->lock);
+}
+
 void
 stator__committer_rest(stator_committer *c)
 {
 	pthread_mutex_lock(&c->lock);
-	while (c->group)
-		pthread_cond_wait(&c->done, &c->lock);
+	rest(c);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -180,8 +187,7 @@ stator__committer_wait(stator_committer *c, stator_error *err)
 	int code;
 
 	pthread_mutex_lock(&c->lock);
-	while (c->group)
-		pthread_cond_wait(&c->done, &c->lock);
+	rest(c);
 	code = c->code;
 	if (code)
 		*err = c->failure;

@@ -50,7 +50,7 @@ damaged(const char *what, stator_error *err)
 }
 
 /* Space, letter, and what stands before the workspace. */
-enum { SPACE = 5, VIEW_WSID = SPACE + 5, RECORD_WSID = SPACE + 1 };
+enum { SPACE = STATOR_SPACE_SIZE, VIEW_WSID = SPACE + 5, RECORD_WSID = SPACE + 1 };
 
 static int
 dump_view_row(dump *d, stator_slice key, stator_slice value, stator_error *err)
@@ -242,8 +242,7 @@ choose(dump *d, dump_row *row, stator_slice *prefix, stator_error *err)
 					    "no dump of \"%s\"; there are "
 					    "view, record, wlog, plog and log",
 					    what);
-		p[0] = STATOR_SPACE_STORAGE;
-		stator__be32_put(p + 1, stator__hash("sys", 3));
+		stator__space_put(p, stator__sys_space());
 		p[SPACE] = view ? VIEW_LETTER : RECORD_LETTER;
 		size = SPACE + 1;
 		if (view) {

@@ -71,16 +71,22 @@ build_event(stator_worker *w, int64_t wsid, int64_t offset,
 }
 
 static bool
+is_reader(stator_worker *w, const stator_ext *ext, const stator_row *event)
+{
+	stator_error err;
+
+	return ext->kind == STATOR_PROJECTOR &&
+	       stator__projector_wants(ext, w->version->def, event) &&
+	       stator__kind_wants(w, ext, event, &err) != STATOR_NONE;
+}
+
+static bool
 has_reader(stator_worker *w, const stator_row *event)
 {
 	const stator_def *def = w->version->def;
-	stator_error err;
 
 	for (size_t i = 0; i < def->ext_count; i++)
-		if (def->exts[i].kind == STATOR_PROJECTOR &&
-		    stator__projector_wants(&def->exts[i], def, event) &&
-		    stator__kind_wants(w, &def->exts[i], event, &err) !=
-			    STATOR_NONE)
+		if (is_reader(w, &def->exts[i], event))
 			return true;
 	return false;
 }
@@ -95,10 +101,7 @@ run_sync_projectors(stator_commander *c, const stator_row *event)
 		const stator_ext *ext = &def->exts[i];
 		stator_error err;
 
-		if (ext->kind != STATOR_PROJECTOR || !ext->sync ||
-		    !stator__projector_wants(ext, def, event) ||
-		    stator__kind_wants(c->worker, ext, event, &err) ==
-			    STATOR_NONE)
+		if (!ext->sync || !is_reader(c->worker, ext, event))
 			continue;
 		stator__map_mark(c->map);
 		if (stator__projector_run(c->projector, ext, event, c->map,

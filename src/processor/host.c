@@ -443,17 +443,14 @@ deploy(stator_host *first, stator_host *made, const char *image,
 		return code;
 	h = stator__host_find(first, version->app);
 	code = check_expected(h, version, opts, err);
+	if (code == STATOR_OK && h)
+		code = check_place(h, data, opts, err);
 	if (code) {
 		stator__version_free(version);
 		return code;
 	}
 	if (h == NULL)
 		return begin(made, version, data, opts, err);
-	code = check_place(h, data, opts, err);
-	if (code) {
-		stator__version_free(version);
-		return code;
-	}
 	/* They are borrowed as long as the version. */
 	version->opts = &h->load;
 	return upgrade(h, version, opts, err);

@@ -65,18 +65,25 @@ enum { GROUP_MOST = 128, GROUP_BYTES = 16 << 20 };
 /* To wake another thread takes longer than to commit fewer than this. */
 enum { GROUP_FEW = 16 };
 
-/* What the workers see: the group that is filled, over the one on its way. */
+/* What the workers see: the group that is filled, over that map, if there is
+ * one, over the snapshot. */
 static void
-show_groups(stator_processor *p)
+show_over(stator_processor *p, stator_map *under)
 {
 	stator_worker *const workers[] = {p->crew.worker, p->crew.projector};
 
 	p->commander.map = p->filled->map;
 	for (size_t i = 0; i < STATOR_COUNT(workers); i++) {
 		workers[i]->view.over = p->filled->map;
-		workers[i]->view.under =
-			p->on_its_way ? p->on_its_way->map : NULL;
+		workers[i]->view.under = under;
+		workers[i]->view.snapshot = p->snapshot;
 	}
+}
+
+static void
+show_groups(stator_processor *p)
+{
+	show_over(p, p->on_its_way ? p->on_its_way->map : NULL);
 }
 
 static void
@@ -131,7 +138,6 @@ static void
 show_committed(void *ctx)
 {
 	stator_processor *p = ctx;
-	stator_worker *const workers[] = {p->crew.worker, p->crew.projector};
 	stator_snapshot *snapshot;
 	stator_error err;
 	int code;
@@ -144,10 +150,7 @@ show_committed(void *ctx)
 	}
 	p->before = p->snapshot;
 	p->snapshot = snapshot;
-	for (size_t i = 0; i < STATOR_COUNT(workers); i++) {
-		workers[i]->view.snapshot = snapshot;
-		workers[i]->view.under = NULL;
-	}
+	show_over(p, NULL);
 }
 
 /* The number of the next event, as the store has it. */
@@ -283,14 +286,7 @@ more_waits(stator_processor *p)
  */
 enum { REQUEST_AHEAD = 6, TREE_AHEAD = 4, FIRST_AHEAD = 2, AGAIN_AHEAD = 1 };
 /* Of a request, from its first node on: that of a short one. */
-enum { TREE_BYTES = 1536, LINE = 64 };
-
-static void
-fetch(const void *from, size_t size)
-{
-	for (size_t i = 0; from && i < size; i += LINE)
-		__builtin_prefetch((const char *)from + i);
-}
+enum { TREE_BYTES = 1536 };
 
 static void
 expect_records(stator_processor *p, const stator_request *r, bool again)
@@ -325,9 +321,9 @@ look_ahead(stator_processor *p, const stator_request *r)
 		else if (i == FIRST_AHEAD)
 			expect_records(p, r, false);
 		else if (i == TREE_AHEAD)
-			fetch(r->json, TREE_BYTES);
+			stator__prefetch(r->json, TREE_BYTES);
 		else if (i == REQUEST_AHEAD)
-			fetch(r, sizeof(*r));
+			stator__prefetch(r, sizeof(*r));
 	}
 }
 
@@ -634,10 +630,10 @@ order_job(void *ctx, stator_map *bundle, stator_error *err)
 
 /* Life --------------------------------------------------------------------------------- */
 
+/* What it sees it is given when its crew is put to work. */
 static void
 look_through(stator_view *view, stator_processor *p)
 {
-	view->snapshot = p->snapshot;
 	view->settle = show_committed;
 	view->settle_ctx = p;
 }

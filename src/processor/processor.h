@@ -49,6 +49,8 @@ void stator__request_free(stator_request *request);
 /* Replies: begin, members, end. */
 void stator__reply_begin(stator_json_out *out, stator_request *r, int64_t status);
 void stator__reply_end(stator_json_out *out);
+/* The status of a run that failed: its own, if it has answered itself. */
+int64_t stator__reply_status(const stator_state *st, int code);
 void stator__reply_error(stator_request *r, int64_t status,
 			 const stator_error *err);
 /* Gives the reply and frees the request. */

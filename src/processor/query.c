@@ -100,9 +100,7 @@ stator__query_run(stator_worker *w, stator_request *r)
 	} else {
 		err.code = code;
 		stator__reply_error(r,
-				    code == STATOR_RESPONSE && w->state.io.status
-					    ? w->state.io.status
-					    : stator__status_http(code),
+				    stator__reply_status(&w->state, code),
 				    &err);
 	}
 	stator__worker_end(w);

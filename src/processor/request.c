@@ -279,6 +279,15 @@ stator__reply_end(stator_json_out *out)
 	stator__json_end(out, '}');
 }
 
+int64_t
+stator__reply_status(const stator_state *st, int code)
+{
+	int64_t answered = st->io.status;
+
+	return code == STATOR_RESPONSE && answered ? answered
+						   : stator__status_http(code);
+}
+
 void
 stator__reply_error(stator_request *r, int64_t status, const stator_error *err)
 {

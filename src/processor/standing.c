@@ -424,13 +424,14 @@ static int
 drop_view(const stator_view *view, stator_map *map, stator_arena *arena,
 	  const char *name, size_t most, stator_error *err)
 {
-	uint8_t *p = stator__arena_alloc(arena, 10);
+	uint8_t *key = stator__arena_alloc(arena, STATOR_SPACE_SIZE + 5);
+	uint8_t *p = key + STATOR_SPACE_SIZE;
 
-	p[0] = STATOR_SPACE_STORAGE;
-	stator__be32_put(p + 1, stator__hash("sys", 3));
-	p[5] = VIEW_LETTER;
-	stator__be32_put(p + 6, stator__hash(name, strlen(name)));
-	return drop_keys(view, map, arena, stator__slice(p, 10), most, err);
+	stator__space_put(key, stator__sys_space());
+	*p = VIEW_LETTER;
+	stator__be32_put(p + 1, stator__hash(name, strlen(name)));
+	return drop_keys(view, map, arena,
+			 stator__slice(key, STATOR_SPACE_SIZE + 5), most, err);
 }
 
 int

@@ -36,7 +36,7 @@ typedef struct stat_run {
 	uint64_t entries;
 } stat_run;
 
-enum { SPACE = 5 };
+enum { SPACE = STATOR_SPACE_SIZE };
 
 static void
 count(tally *t, const stator_scan *s)
@@ -69,7 +69,7 @@ count_stored(stat_run *r, const stator_scan *s)
 {
 	const uint8_t *p = s->key.data;
 	bool sys = s->key.size > SPACE + 5 &&
-		   stator__be32(p + 1) == stator__hash("sys", 3);
+		   stator__be32(p + 1) == stator__sys_space();
 
 	if (sys && p[SPACE] == RECORD_LETTER &&
 	    s->value.size >= STATOR_ROW_HEADER)

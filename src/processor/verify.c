@@ -79,20 +79,20 @@ stator__verify_in_sys(stator_slice key)
 	const uint8_t *p = key.data;
 
 	return key.size >= STATOR_SYS_PREFIX && p[0] == STATOR_SPACE_STORAGE &&
-	       stator__be32(p + 1) == stator__hash("sys", 3);
+	       stator__be32(p + 1) == stator__sys_space();
 }
 
 bool
 stator__verify_view_place(stator_slice key, stator_view_place *place)
 {
-	const uint8_t *p = (const uint8_t *)key.data + STATOR_SYS_SPACE;
+	const uint8_t *p = (const uint8_t *)key.data + STATOR_SPACE_SIZE;
 
-	if (key.size < STATOR_SYS_SPACE + STATOR_VIEW_KEY)
+	if (key.size < STATOR_SPACE_SIZE + STATOR_VIEW_KEY)
 		return false;
 	place->id = stator__be32(p + 1);
 	place->wsid = (int64_t)stator__be64(p + 5);
 	place->fields = stator__slice(p + STATOR_VIEW_KEY,
-				      key.size - STATOR_SYS_SPACE -
+				      key.size - STATOR_SPACE_SIZE -
 					      STATOR_VIEW_KEY);
 	return true;
 }

@@ -37,7 +37,7 @@ void stator__verify_say(stator_verifier *v, const stator_finding *f);
 extern const char stator__verify_damage[];
 
 /* Space 's', package sys, letter: 6 bytes. */
-enum { STATOR_SYS_SPACE = 5, STATOR_SYS_PREFIX = 6 };
+enum { STATOR_SYS_PREFIX = STATOR_SPACE_SIZE + 1 };
 bool stator__verify_in_sys(stator_slice key);
 
 /* A key of a view behind its letter: which, whose, and its fields. */

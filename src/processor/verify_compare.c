@@ -227,17 +227,18 @@ stator__verify_compare(stator_verifier *v, const stator_view *replay,
 		       stator_error *err)
 {
 	comparison c = {.v = v, .is_rebuilt = is_rebuilt, .ctx = ctx};
-	uint8_t low[5] = {STATOR_SPACE_STORAGE}, high[5];
+	uint8_t low[STATOR_SPACE_SIZE], high[STATOR_SPACE_SIZE];
 	side data = {.ended = false}, other = {.ended = false};
 	int code;
 
-	stator__be32_put(low + 1, stator__hash("sys", 3));
-	memcpy(high, low, sizeof(high));
-	stator__be32_put(high + 1, stator__hash("sys", 3) + 1);
+	stator__space_put(low, stator__sys_space());
+	stator__space_put(high, stator__sys_space() + 1);
 	stator__scan_begin(&data.scan, v->view.ops, v->view.snapshot,
-			   stator__slice(low, 5), stator__slice(high, 5));
+			   stator__slice(low, sizeof(low)),
+			   stator__slice(high, sizeof(high)));
 	stator__scan_begin(&other.scan, replay->ops, replay->snapshot,
-			   stator__slice(low, 5), stator__slice(high, 5));
+			   stator__slice(low, sizeof(low)),
+			   stator__slice(high, sizeof(high)));
 	code = step(&data, err);
 	if (code == STATOR_OK)
 		code = step(&other, err);

@@ -397,7 +397,7 @@ apply_cuds(stator_replayer *r, const stator_row *event, int64_t offset)
 	stator__row_int(event, STATOR_EVENT_WORKSPACE, &wsid);
 	io->arena = &r->sync->state.arena;
 	io->run.wsid = wsid;
-	io->space = stator__hash("sys", 3);
+	io->space = stator__sys_space();
 	io->writes = r->map;
 	for (uint32_t i = 0; i < count; i++) {
 		stator_error said;

@@ -327,12 +327,11 @@ static stator_slice
 in_sys(walk *w, stator_slice key)
 {
 	uint8_t *p = stator__arena_alloc(arena_of(w),
-					 STATOR_SYS_SPACE + key.size);
+					 STATOR_SPACE_SIZE + key.size);
 
-	p[0] = STATOR_SPACE_STORAGE;
-	stator__be32_put(p + 1, stator__hash("sys", 3));
-	memcpy(p + STATOR_SYS_SPACE, key.data, key.size);
-	return stator__slice(p, STATOR_SYS_SPACE + key.size);
+	stator__space_put(p, stator__sys_space());
+	memcpy(p + STATOR_SPACE_SIZE, key.data, key.size);
+	return stator__slice(p, STATOR_SPACE_SIZE + key.size);
 }
 
 static int
@@ -452,7 +451,7 @@ check_record(walk *w, stator_error *err)
 	stator_row row;
 	int code;
 
-	if (w->scan.key.size != STATOR_SYS_SPACE + STATOR_RECORD_KEY) {
+	if (w->scan.key.size != STATOR_SPACE_SIZE + STATOR_RECORD_KEY) {
 		say(w, "record", NULL, 0, NULL, "a key is not a record's");
 		return STATOR_OK;
 	}
@@ -634,7 +633,7 @@ check_stored(walk *w, stator_error *err)
 {
 	if (!stator__verify_in_sys(w->scan.key))
 		return STATOR_OK;
-	switch (((const uint8_t *)w->scan.key.data)[STATOR_SYS_SPACE]) {
+	switch (((const uint8_t *)w->scan.key.data)[STATOR_SPACE_SIZE]) {
 	case RECORD_LETTER:
 		return check_record(w, err);
 	case UNIQUE_LETTER:

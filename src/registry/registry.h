@@ -90,6 +90,13 @@ stator__space_put(uint8_t *out, uint32_t space)
 	stator__be32_put(out + 1, space);
 }
 
+/* That of the storages that come with Stator. */
+static inline uint32_t
+stator__sys_space(void)
+{
+	return stator__hash("sys", 3);
+}
+
 /* A plugin as it is given to `stator__registry_bind`. */
 typedef struct stator_source_plugin {
 	const stator_plugin *plugin;

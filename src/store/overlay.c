@@ -500,10 +500,7 @@ is_at(const node *n, uint32_t at, stator_slice key)
 static void
 fetch(const node *n)
 {
-	const char *p = (const char *)n;
-
-	for (size_t i = 0; i < sizeof(*n); i += 64)
-		__builtin_prefetch(p + i);
+	stator__prefetch(n, sizeof(*n));
 }
 
 /* The child that has the key. */
@@ -851,8 +848,7 @@ fetch_slot(const stator_overlay *o, stator_write *w)
 static void
 fetch_near(const cell *c)
 {
-	__builtin_prefetch(c);
-	__builtin_prefetch((const char *)c + 64);
+	stator__prefetch(c, 2 * STATOR_LINE);
 }
 
 static void

@@ -121,9 +121,7 @@ push_extensions(lua_State *L, const stator_engine_env *env)
 		if (ext->package != env->package || !(ext->kind & env->kinds) ||
 		    strcmp(ext->engine, "lua") != 0)
 			continue;
-		lua_createtable(L, 0, 1);
 		lua_pushstring(L, ext->local);
-		lua_setfield(L, -2, "name");
 		lua_rawseti(L, -2, (int)i + 1);
 	}
 }
