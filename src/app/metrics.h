@@ -39,7 +39,8 @@ typedef struct stator_progress {
 
 /* A partition. Those that have several writers are added to as shared. */
 typedef struct stator_partition_meter {
-	uint64_t waiting; /* requests */
+	uint64_t waiting; /* requests; of those who submit them */
+	char apart[STATOR_LINE];
 	uint64_t commands, commands_failed;
 	uint64_t queries, queries_failed; /* shared */
 	uint64_t commit_errors;

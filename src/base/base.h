@@ -24,8 +24,12 @@
 #define STATOR_LIKELY(x) __builtin_expect(!!(x), 1)
 #define STATOR_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* Asks for memory that will be read soon, line by line; NULL is none. */
+/* A line of the processor's cache: the unit in which memory goes from one core
+ * to another. What one thread writes all the time is kept off the lines that
+ * another one reads by such a gap. */
 enum { STATOR_LINE = 64 };
+
+/* Asks for memory that will be read soon, line by line; NULL is none. */
 
 static inline void
 stator__prefetch(const void *from, size_t size)
@@ -90,7 +94,8 @@ size_t stator__arena_size(const stator_arena *arena);
 /* Whether these bytes were allocated there. */
 bool stator__arena_owns(const stator_arena *arena, const void *data,
 			size_t size);
-/* Keeps one block for the next use. */
+/* Keeps one block for the next use; none that is larger than `most`. */
+void stator__arena_reset_to(stator_arena *arena, size_t most);
 void stator__arena_reset(stator_arena *arena);
 void stator__arena_free(stator_arena *arena);
 

@@ -13,10 +13,16 @@
 
 enum { DEPTH_MAX = 128 };
 
+typedef struct container {
+	stator_json *node;
+	stator_json **next; /* where its next child is hung up */
+} container;
+
 typedef struct reader {
 	stator_arena *arena;
+	stator_slice text; /* in the arena */
 	stator_json *root;
-	stator_json *open[DEPTH_MAX];
+	container open[DEPTH_MAX + 1]; /* the first one has the root */
 	size_t depth;
 	stator_slice name;
 	bool too_deep;
@@ -26,29 +32,28 @@ typedef struct reader {
 static stator_json *
 add(reader *r, stator_json_kind kind)
 {
-	stator_json *node = stator__arena_zero(r->arena, sizeof(*node));
-	stator_json *parent = r->depth ? r->open[r->depth - 1] : NULL;
+	stator_json *node = stator__arena_alloc(r->arena, sizeof(*node));
+	container *in = &r->open[r->depth];
 
-	node->kind = kind;
-	node->end = yajl_get_bytes_consumed(r->yajl);
-	node->name = r->name;
+	*node = (stator_json){.kind = (uint8_t)kind,
+			      .end = yajl_get_bytes_consumed(r->yajl),
+			      .name = r->name};
 	r->name = stator__slice(NULL, 0);
-	if (parent == NULL) {
-		r->root = node;
-	} else if (parent->last) {
-		parent->last->next = node;
-		parent->last = node;
-		parent->count++;
-	} else {
-		parent->first = parent->last = node;
-		parent->count = 1;
-	}
+	*in->next = node;
+	in->next = &node->next;
+	if (in->node)
+		in->node->count++;
 	return node;
 }
 
+/* What has no escapes stays where it is in the text. */
 static stator_slice
 keep(reader *r, const void *data, size_t size)
 {
+	size_t at = (size_t)((const char *)data - (const char *)r->text.data);
+
+	if (at < r->text.size)
+		return stator__slice(data, size);
 	return stator__slice(stator__arena_copy(r->arena, data, size), size);
 }
 
@@ -69,10 +74,9 @@ on_boolean(void *ctx, int value)
 static int
 on_number(void *ctx, const char *text, size_t size)
 {
-	/* A NUL behind the digits lets strtoll and strtod read them. */
-	char *copy = stator__arena_str(((reader *)ctx)->arena, text, size);
+	stator_slice kept = keep(ctx, text, size);
 
-	add(ctx, STATOR_JSON_NUMBER)->text = stator__slice(copy, size);
+	add(ctx, STATOR_JSON_NUMBER)->text = kept;
 	return 1;
 }
 
@@ -95,12 +99,14 @@ on_name(void *ctx, const unsigned char *text, size_t size)
 static int
 open_container(reader *r, stator_json_kind kind)
 {
+	stator_json *node;
+
 	if (r->depth == DEPTH_MAX) {
 		r->too_deep = true;
 		return 0;
 	}
-	r->open[r->depth] = add(r, kind);
-	r->depth++;
+	node = add(r, kind);
+	r->open[++r->depth] = (container){node, &node->first};
 	return 1;
 }
 
@@ -193,10 +199,10 @@ unit_at(const char *s, const char *end)
  * would change on the way in. Here it becomes bytes that are not UTF-8, which
  * whoever wants the text refuses, with its path.
  */
-static const char *
+static char *
 mark_halves(stator_arena *arena, const char *text, size_t *size)
 {
-	char *copy = stator__arena_alloc(arena, *size), *out = copy;
+	char *copy = stator__arena_alloc(arena, *size + 1), *out = copy;
 	const char *end = text + *size;
 
 	for (const char *p = text; p < end;) {
@@ -221,7 +227,22 @@ mark_halves(stator_arena *arena, const char *text, size_t *size)
 		*out++ = *p++;
 	}
 	*size = (size_t)(out - copy);
+	*out = 0;
 	return copy;
+}
+
+/* A copy with a NUL behind it, which ends a number that is all of the text. */
+static stator_slice
+copy_text(stator_arena *arena, const char *text, size_t size)
+{
+	const char *escape = memchr(text, '\\', size);
+	const char *copy;
+
+	if (escape && memmem(escape, size - (size_t)(escape - text), "\\u", 2))
+		copy = mark_halves(arena, text, &size);
+	else
+		copy = stator__arena_str(arena, text, size);
+	return stator__slice(copy, size);
 }
 
 /* yajl's message in one line of lower case, without its trailing newline. */
@@ -245,6 +266,20 @@ syntax_error(yajl_handle yajl, const reader *r, stator_error *err)
 	return STATOR_BAD_REQUEST;
 }
 
+/* Its stack is left as it is: it is large. */
+static void
+begin(reader *r, stator_arena *arena, stator_slice text, yajl_handle yajl)
+{
+	r->arena = arena;
+	r->text = text;
+	r->root = NULL;
+	r->open[0] = (container){NULL, &r->root};
+	r->depth = 0;
+	r->name = stator__slice(NULL, 0);
+	r->too_deep = false;
+	r->yajl = yajl;
+}
+
 int
 stator__json_parse(stator_arena *arena, const char *text, size_t size,
 		   stator_json **out, stator_error *err)
@@ -252,19 +287,16 @@ stator__json_parse(stator_arena *arena, const char *text, size_t size,
 	scratch work;
 	yajl_alloc_funcs memory = {scratch_malloc, scratch_realloc,
 				   scratch_no_free, &work};
-	reader r = {.arena = arena};
+	reader r;
 	yajl_handle yajl;
 	int code = STATOR_OK;
 
 	work.arena = arena;
 	work.used = 0;
 	yajl = yajl_alloc(&callbacks, &memory, &r);
-	if (memmem(text, size, "\\u", 2))
-		text = mark_halves(arena, text, &size);
-	r.yajl = yajl;
+	begin(&r, arena, copy_text(arena, text, size), yajl);
 	yajl_config(yajl, yajl_dont_validate_strings, 1);
-	if (yajl_parse(yajl, (const unsigned char *)text, size) !=
-	    yajl_status_ok)
+	if (yajl_parse(yajl, r.text.data, r.text.size) != yajl_status_ok)
 		code = syntax_error(yajl, &r, err);
 	else if (size == 0)
 		code = stator__fail(err, STATOR_BAD_REQUEST,
@@ -332,7 +364,7 @@ stator__json_int(const stator_json *number, int64_t *out)
 
 	errno = 0;
 	*out = strtoll(text, &end, 10);
-	if (*end == 0)
+	if (end == text + number->text.size)
 		return errno == 0;
 	return integral_double(text, out);
 }

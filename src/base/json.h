@@ -18,18 +18,17 @@ typedef enum stator_json_kind {
 } stator_json_kind;
 
 typedef struct stator_json {
-	stator_json_kind kind;
+	uint8_t kind; /* stator_json_kind */
 	bool boolean;
+	uint32_t count;		   /* of children */
 	stator_slice name;	   /* in an object */
 	stator_slice text;	   /* of a string or a number */
 	size_t end;		   /* offset behind it, or behind its bracket */
-	size_t count;		   /* of children */
 	struct stator_json *first; /* child */
-	struct stator_json *last;
-	struct stator_json *next; /* sibling */
+	struct stator_json *next;  /* sibling */
 } stator_json;
 
-/* The tree lives in `arena`. */
+/* The tree lives in `arena`, behind a copy of the text. */
 int stator__json_parse(stator_arena *arena, const char *text, size_t size,
 		       stator_json **out, stator_error *err);
 /* The child called `name` (the last one), or NULL. */

@@ -177,6 +177,22 @@ free_older(stator_arena_block *block)
 	}
 }
 
+void
+stator__arena_reset_to(stator_arena *arena, size_t most)
+{
+	stator_arena_block *block = arena->block;
+
+	if (block == NULL)
+		return;
+	if (block->size > most) {
+		stator__arena_free(arena);
+		return;
+	}
+	free_older(block->older);
+	block->older = NULL;
+	arena->at = block->data;
+}
+
 /* Rationale: a block past this size was one greedy run; giving it back keeps
  * the memory of a partition flat. */
 enum { KEPT_BLOCK = 1024 * 1024 };
@@ -184,17 +200,7 @@ enum { KEPT_BLOCK = 1024 * 1024 };
 void
 stator__arena_reset(stator_arena *arena)
 {
-	stator_arena_block *block = arena->block;
-
-	if (block == NULL)
-		return;
-	if (block->size > KEPT_BLOCK) {
-		stator__arena_free(arena);
-		return;
-	}
-	free_older(block->older);
-	block->older = NULL;
-	arena->at = block->data;
+	stator__arena_reset_to(arena, KEPT_BLOCK);
 }
 
 void

@@ -13,7 +13,7 @@ struct stator_committer {
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* there is a group, or it is to stop */
 	pthread_cond_t done; /* the group is done */
-	stator_group *group; /* NULL: idle */
+	stator_group *group; /* NULL: idle; read without the lock, too */
 	bool stopping;
 	int code; /* of the last group */
 	stator_error failure;
@@ -35,26 +35,23 @@ void
 stator__group_reply(stator_group *g, const stator_partition *partition,
 		    stator_gauge *gauge, const stator_error *failure)
 {
-	stator_request *r = g->first;
+	stator_request *first = g->first;
 	stator_partition_meter *meter = partition->meter;
+	size_t count = g->count, failed = 0;
 
 	g->first = g->last = NULL;
 	g->count = 0;
-	while (r) {
-		stator_request *next = r->next;
-		bool query = r->is_query;
-
+	for (stator_request *r = first; r; r = r->next) {
 		if (failure)
 			stator__reply_error(r,
 					    stator__status_http(failure->code),
 					    failure);
-		stator__meter_add(&meter->commands, 1);
-		if (r->status != 200)
-			stator__meter_add(&meter->commands_failed, 1);
-		stator__reply_send(r);
-		stator__gauge_done(gauge, query);
-		r = next;
+		failed += r->status != 200;
 	}
+	stator__meter_add(&meter->commands, count);
+	stator__meter_add(&meter->commands_failed, failed);
+	stator__reply_send_all(first);
+	stator__gauge_done(gauge, count, false);
 }
 
 static int
@@ -114,6 +111,13 @@ stator__group_commit(stator_group *g, const stator_partition *partition,
 	return code;
 }
 
+/* With the lock held. */
+static void
+set_group(stator_committer *c, stator_group *g)
+{
+	__atomic_store_n(&c->group, g, __ATOMIC_RELAXED);
+}
+
 static void *
 committer_main(void *ctx)
 {
@@ -135,7 +139,7 @@ committer_main(void *ctx)
 		c->code = code;
 		if (code)
 			c->failure = err;
-		c->group = NULL;
+		set_group(c, NULL);
 		pthread_cond_signal(&c->done);
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -160,9 +164,15 @@ void
 stator__committer_take(stator_committer *c, stator_group *g)
 {
 	pthread_mutex_lock(&c->lock);
-	c->group = g;
+	set_group(c, g);
 	pthread_cond_signal(&c->wake);
 	pthread_mutex_unlock(&c->lock);
+}
+
+bool
+stator__committer_idle(const stator_committer *c)
+{
+	return __atomic_load_n(&c->group, __ATOMIC_RELAXED) == NULL;
 }
 
 /* With the lock held, as it is behind it. */

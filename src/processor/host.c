@@ -73,6 +73,7 @@ stator_host_open(stator_host **out, const stator_host_opts *opts,
 	h = stator__alloc(sizeof(*h));
 	pthread_mutex_init(&h->deploying, NULL);
 	open_gauge(h);
+	stator__request_pool_open(&h->requests);
 	stator__host_opts_copy(h, opts);
 	*out = h;
 	return STATOR_OK;
@@ -98,12 +99,13 @@ free_host(stator_host *h, bool first)
 {
 	pthread_cond_destroy(&h->gauge.changed);
 	pthread_mutex_destroy(&h->gauge.lock);
-	if (first)
+	if (first) {
 		pthread_mutex_destroy(&h->deploying);
-	if (first)
+		stator__request_pool_close(&h->requests);
 		stator__host_opts_free(&h->load);
-	else
+	} else {
 		free((void *)(uintptr_t)h->load.plugin_folder);
+	}
 	free(h);
 }
 

@@ -22,6 +22,7 @@ struct stator_host {
 	bool stopped;
 	uint64_t refused; /* requests that were not taken */
 	stator_gauge gauge;
+	stator_request_pool requests; /* of the first host, for all */
 	stator_app *app; /* NULL until one is deployed */
 	stator_query_pool *queries;
 	stator_processor **processors; /* by partition; atomic */

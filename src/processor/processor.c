@@ -35,20 +35,22 @@ struct stator_processor {
 	stator_snapshot *snapshot;
 	stator_snapshot *before; /* what the command at hand began with, or NULL */
 	pthread_t thread;
+	stator_group *filled, *on_its_way; /* the latter may be NULL */
+	stator_committer *committer;
+	stator_error failure; /* of the group before; code 0: none */
+	int64_t plog_stored;  /* what the store has, or is about to */
+	char apart[STATOR_LINE];
+	stator_group groups[2];
+	/* What other threads write to, too. */
+	stator_serving serving;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;  /* something waits, or to stop */
-	pthread_cond_t space; /* the queue has room */
+	pthread_cond_t wake;	/* something waits, or to stop */
+	pthread_cond_t space;	/* the queue has room */
 	pthread_cond_t ordered; /* an order is done */
 	stator_request *first, **last;
 	uint32_t waiting;
 	order *orders;
 	bool stopping;
-	stator_group groups[2];
-	stator_group *filled, *on_its_way; /* the latter may be NULL */
-	stator_committer *committer;
-	stator_error failure; /* of the group before; code 0: none */
-	int64_t plog_stored;  /* what the store has, or is about to */
-	stator_serving serving;
 	/* With threads of the embedder, who take turns. */
 	bool held;	   /* one of them, or an order, is at work */
 	uint32_t givers;   /* orders that wait for their turn, and come first */
@@ -60,8 +62,10 @@ struct stator_processor {
 /* Groups ------------------------------------------------------------------------ */
 
 /* Rationale: what a group writes stays in the processor's cache until it is
- * committed; a few times as many commands do not. */
-enum { GROUP_MOST = 128, GROUP_BYTES = 16 << 20 };
+ * committed; a few times as many commands do not. But while the group before is
+ * not committed, as when a checkpoint keeps the disk busy, to run more commands
+ * is better than to wait. */
+enum { GROUP_ENOUGH = 128, GROUP_MOST = 1024, GROUP_BYTES = 16 << 20 };
 /* To wake another thread takes longer than to commit fewer than this. */
 enum { GROUP_FEW = 16 };
 
@@ -260,7 +264,7 @@ start_query(stator_processor *p, stator_request *r)
 	if (code) {
 		stator__reply_error(r, stator__status_http(code), &err);
 		stator__query_reply(p->partition, r);
-		stator__gauge_done(p->gauge, true);
+		stator__gauge_done(p->gauge, 1, true);
 		return;
 	}
 	stator__queries_submit(p->crew.queries, p->partition, snapshot, r);
@@ -285,8 +289,8 @@ more_waits(stator_processor *p)
  * not, nothing is lost.
  */
 enum { REQUEST_AHEAD = 6, TREE_AHEAD = 4, FIRST_AHEAD = 2, AGAIN_AHEAD = 1 };
-/* Of a request, from its first node on: that of a short one. */
-enum { TREE_BYTES = 1536 };
+/* Of a request, with its text before its first node: those of a short one. */
+enum { TEXT_BYTES = 128, TREE_BYTES = 768 };
 
 static void
 expect_records(stator_processor *p, const stator_request *r, bool again)
@@ -321,10 +325,23 @@ look_ahead(stator_processor *p, const stator_request *r)
 		else if (i == FIRST_AHEAD)
 			expect_records(p, r, false);
 		else if (i == TREE_AHEAD)
-			stator__prefetch(r->json, TREE_BYTES);
+			stator__prefetch((const char *)r->json - TEXT_BYTES,
+					 TREE_BYTES);
 		else if (i == REQUEST_AHEAD)
 			stator__prefetch(r, sizeof(*r));
 	}
+}
+
+/* Whether the group has what it should, and is not to wait for the one before;
+ * or has all that it may. */
+static bool
+is_full(const stator_processor *p)
+{
+	if (p->filled->count >= GROUP_MOST ||
+	    stator__map_bytes(p->commander.map) > GROUP_BYTES)
+		return true;
+	return p->filled->count >= GROUP_ENOUGH &&
+	       (p->committer == NULL || stator__committer_idle(p->committer));
 }
 
 static void
@@ -343,8 +360,7 @@ run_group(stator_processor *p, stator_request *r)
 			stator__command_run(&p->commander, r);
 			stator__group_hold(p->filled, r);
 		}
-		if (p->filled->count >= GROUP_MOST ||
-		    stator__map_bytes(p->commander.map) > GROUP_BYTES)
+		if (is_full(p))
 			pass_group(p);
 		r = next;
 	}
@@ -915,14 +931,15 @@ stator__gauge_add(stator_gauge *g, bool query, bool wait)
 }
 
 void
-stator__gauge_done(stator_gauge *g, bool query)
+stator__gauge_done(stator_gauge *g, size_t count, bool queries)
 {
 	bool full;
 
 	pthread_mutex_lock(&g->lock);
-	full = query && g->queries == MOST_QUERIES;
-	g->queries -= query;
-	if (--g->open == 0 || full)
+	full = queries && g->queries == MOST_QUERIES;
+	g->queries -= queries ? count : 0;
+	g->open -= count;
+	if (g->open == 0 || full)
 		pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);
 }

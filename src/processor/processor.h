@@ -17,8 +17,21 @@
 
 /* Requests ------------------------------------------------------------------- */
 
-typedef struct stator_request {
+typedef struct stator_request stator_request;
+
+/* Memory of requests that have been replied to, for the next ones: one thread
+ * takes it, another one gives it back. [any-thread] */
+typedef struct stator_request_pool {
+	pthread_mutex_t lock;
+	stator_request *free;
+	size_t count;
+} stator_request_pool;
+
+struct stator_request {
 	stator_arena arena; /* all that belongs to it */
+	stator_buf reply;   /* held until the commit */
+	/* From here on anew for each request. */
+	stator_request_pool *pool;
 	const stator_json *json;
 	const stator_json *id; /* NULL: none; replied as null */
 	int64_t wsid;
@@ -31,21 +44,20 @@ typedef struct stator_request {
 	bool moves_by;
 	stator_on_reply on_reply;
 	void *ctx;
-	stator_buf reply; /* held until the commit */
-	int64_t status;	  /* of the reply */
-	struct stator_request *next;
-} stator_request;
+	int64_t status; /* of the reply */
+	stator_request *next;
+};
 
+void stator__request_pool_open(stator_request_pool *pool);
+void stator__request_pool_close(stator_request_pool *pool);
 /* A request from its text, which is copied. `err` says what is wrong; there is
  * a request to reply to all the same. */
-stator_request *stator__request_new(const char *text, size_t size,
-				    stator_error *err);
+stator_request *stator__request_new(stator_request_pool *pool, const char *text,
+				    size_t size, stator_error *err);
 /* The command or query that it names; or a guess at what was meant. */
 int stator__request_find(stator_request *r, const stator_def *def,
 			 uint32_t kind, const stator_ext **ext,
 			 stator_error *err);
-void stator__request_free(stator_request *request);
-
 /* Replies: begin, members, end. */
 void stator__reply_begin(stator_json_out *out, stator_request *r, int64_t status);
 void stator__reply_end(stator_json_out *out);
@@ -55,6 +67,8 @@ void stator__reply_error(stator_request *r, int64_t status,
 			 const stator_error *err);
 /* Gives the reply and frees the request. */
 void stator__reply_send(stator_request *r);
+/* The same of all requests of a list, which have one pool or several. */
+void stator__reply_send_all(stator_request *first);
 
 /* Rows of sys.Result of a command, kept until they are replied. */
 typedef struct stator_rows {
@@ -266,7 +280,7 @@ typedef struct stator_gauge {
 /* One more; while there are too many queries, one waits, or gets false, as all
  * do once it is closed. */
 bool stator__gauge_add(stator_gauge *gauge, bool query, bool wait);
-void stator__gauge_done(stator_gauge *gauge, bool query);
+void stator__gauge_done(stator_gauge *gauge, size_t count, bool queries);
 void stator__gauge_wait(stator_gauge *gauge); /* until none is open */
 void stator__gauge_close(stator_gauge *gauge);
 bool stator__gauge_closed(stator_gauge *gauge);
@@ -342,6 +356,7 @@ typedef struct stator_group {
 	size_t count;
 	stator_async *async; /* told of events up to the last one, or NULL */
 	int64_t last_event;
+	char apart[STATOR_LINE]; /* of the next group, which is another's */
 } stator_group;
 
 void stator__group_hold(stator_group *g, stator_request *r);
@@ -359,6 +374,8 @@ stator_committer *stator__committer_start(stator_partition *partition,
 					  stator_gauge *gauge);
 /* The group is borrowed until the wait, which comes before the next one. */
 void stator__committer_take(stator_committer *c, stator_group *g);
+/* Whether it has no group. It may have been done since. */
+bool stator__committer_idle(const stator_committer *c);
 /* Until it has nothing to do. */
 void stator__committer_rest(stator_committer *c);
 /* The same; OK, or once what became of the last group. */

@@ -193,7 +193,7 @@ run_job(query_thread *t, query_job *job)
 	job->partition->ops->snapshot_end(job->snapshot);
 	stator__query_reply(job->partition, job->request);
 	free(job);
-	stator__gauge_done(t->pool->gauge, true);
+	stator__gauge_done(t->pool->gauge, 1, true);
 }
 
 static void *

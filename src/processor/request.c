@@ -15,11 +15,64 @@ bad(stator_error *err, const char *name, const char *expected,
 				  : "nothing");
 }
 
+/* The members that a request may have. */
+enum {
+	ID,
+	WSID,
+	COMMAND,
+	QUERY,
+	ARGS,
+	UNLOGGED,
+	CUDS,
+	CLOCK,
+	ADVANCE_MS,
+	SUBJECT,
+	ORIGIN,
+	APP,
+	MEMBERS
+};
+
+static const char *const member_names[MEMBERS] = {
+	"id",	"wsid",	 "command",    "query",	  "args",   "unlogged",
+	"cuds", "clock", "advance_ms", "subject", "origin", "app"};
+
 static int
-read_name(stator_request *r, stator_error *err)
+no_member(const stator_json *c, stator_error *err)
 {
-	const stator_json *command = stator__json_get(r->json, "command");
-	const stator_json *query = stator__json_get(r->json, "query");
+	const char *guess = stator__guess(c->name.data, c->name.size,
+					  member_names, MEMBERS);
+
+	stator__fail(err, STATOR_BAD_REQUEST,
+		     "a request has no member \"%.*s\"", (int)c->name.size,
+		     (const char *)c->name.data);
+	return stator__suggest(err, guess);
+}
+
+static int
+find_members(const stator_json *json, const stator_json **found,
+	     stator_error *err)
+{
+	for (const stator_json *c = json->first; c; c = c->next) {
+		size_t i = 0;
+
+		while (i < MEMBERS &&
+		       !stator__slice_is(c->name, member_names[i]))
+			i++;
+		if (i == MEMBERS)
+			return no_member(c, err);
+		if (found[i])
+			return stator__fail(err, STATOR_BAD_REQUEST,
+					    "%s: given twice",
+					    member_names[i]);
+		found[i] = c;
+	}
+	return STATOR_OK;
+}
+
+static int
+read_name(stator_request *r, const stator_json *command,
+	  const stator_json *query, stator_error *err)
+{
 	const stator_json *name = command ? command : query;
 
 	if (command && query)
@@ -45,50 +98,14 @@ present(const stator_json *json)
 }
 
 static int
-read_app(stator_request *r, stator_error *err)
+read_app(stator_request *r, const stator_json *app, stator_error *err)
 {
-	const stator_json *app = present(stator__json_get(r->json, "app"));
-
 	if (app == NULL)
 		return STATOR_OK;
 	if (app->kind != STATOR_JSON_STRING)
 		return bad(err, "app", "a name as \"owner/name\"", &r->arena,
 			   app);
 	r->app = stator__arena_str(&r->arena, app->text.data, app->text.size);
-	return STATOR_OK;
-}
-
-static int
-check_members(stator_request *r, stator_error *err)
-{
-	static const char *const known[] = {"id",    "wsid", "command",
-					    "query", "args", "unlogged",
-					    "cuds",  "clock", "advance_ms",
-					    "subject", "origin", "app"};
-	unsigned seen = 0;
-
-	for (const stator_json *c = r->json->first; c; c = c->next) {
-		size_t i = 0;
-		const char *guess;
-
-		while (i < STATOR_COUNT(known) &&
-		       !stator__slice_is(c->name, known[i]))
-			i++;
-		if (i < STATOR_COUNT(known)) {
-			if (seen & 1u << i)
-				return stator__fail(err, STATOR_BAD_REQUEST,
-						    "%s: given twice",
-						    known[i]);
-			seen |= 1u << i;
-			continue;
-		}
-		guess = stator__guess(c->name.data, c->name.size, known,
-				      STATOR_COUNT(known));
-		stator__fail(err, STATOR_BAD_REQUEST,
-			     "a request has no member \"%.*s\"",
-			     (int)c->name.size, (const char *)c->name.data);
-		return stator__suggest(err, guess);
-	}
 	return STATOR_OK;
 }
 
@@ -131,30 +148,8 @@ read_clock(stator_request *r, const stator_json *to, const stator_json *by,
 }
 
 static int
-read_members(stator_request *r, stator_error *err)
+check_kinds(stator_request *r, stator_error *err)
 {
-	const stator_json *wsid = stator__json_get(r->json, "wsid");
-	const stator_json *to = stator__json_get(r->json, "clock");
-	const stator_json *by = stator__json_get(r->json, "advance_ms");
-	int code = check_members(r, err);
-
-	if (code == STATOR_OK && (to || by))
-		return read_clock(r, to, by, err);
-	if (code == STATOR_OK)
-		code = read_name(r, err);
-	if (code == STATOR_OK)
-		code = read_app(r, err);
-	if (code)
-		return code;
-	if (wsid == NULL || wsid->kind != STATOR_JSON_NUMBER ||
-	    !stator__json_int(wsid, &r->wsid) || r->wsid <= 0)
-		return bad(err, "wsid", "a positive 64-bit integer", &r->arena,
-			   wsid);
-	r->args = present(stator__json_get(r->json, "args"));
-	r->unlogged = present(stator__json_get(r->json, "unlogged"));
-	r->cuds = present(stator__json_get(r->json, "cuds"));
-	r->subject = present(stator__json_get(r->json, "subject"));
-	r->origin = present(stator__json_get(r->json, "origin"));
 	if (r->args && r->args->kind != STATOR_JSON_OBJECT)
 		return bad(err, "args", "an object", &r->arena, r->args);
 	if (r->unlogged && r->unlogged->kind != STATOR_JSON_OBJECT)
@@ -174,6 +169,33 @@ read_members(stator_request *r, stator_error *err)
 	return STATOR_OK;
 }
 
+static int
+read_members(stator_request *r, stator_error *err)
+{
+	const stator_json *found[MEMBERS] = {NULL};
+	int code = find_members(r->json, found, err);
+	const stator_json *wsid = found[WSID];
+
+	if (code == STATOR_OK && (found[CLOCK] || found[ADVANCE_MS]))
+		return read_clock(r, found[CLOCK], found[ADVANCE_MS], err);
+	if (code == STATOR_OK)
+		code = read_name(r, found[COMMAND], found[QUERY], err);
+	if (code == STATOR_OK)
+		code = read_app(r, present(found[APP]), err);
+	if (code)
+		return code;
+	if (wsid == NULL || wsid->kind != STATOR_JSON_NUMBER ||
+	    !stator__json_int(wsid, &r->wsid) || r->wsid <= 0)
+		return bad(err, "wsid", "a positive 64-bit integer", &r->arena,
+			   wsid);
+	r->args = present(found[ARGS]);
+	r->unlogged = present(found[UNLOGGED]);
+	r->cuds = present(found[CUDS]);
+	r->subject = present(found[SUBJECT]);
+	r->origin = present(found[ORIGIN]);
+	return check_kinds(r, err);
+}
+
 /* Whether all text in a tree can be sent back. */
 static bool
 is_utf8(const stator_json *json)
@@ -187,10 +209,106 @@ is_utf8(const stator_json *json)
 	return true;
 }
 
-stator_request *
-stator__request_new(const char *text, size_t size, stator_error *err)
+/* Memory ---------------------------------------------------------------- */
+
+/* Rationale: a request is made by one thread and freed by another one, which
+ * malloc is slow at. What is large, or more than this, goes back to it. */
+enum { KEPT_REQUESTS = 1024, KEPT_ARENA = 8 << 10, KEPT_REPLY = 4 << 10 };
+
+void
+stator__request_pool_open(stator_request_pool *pool)
 {
-	stator_request *r = stator__alloc(sizeof(*r));
+	pthread_mutex_init(&pool->lock, NULL);
+	pool->free = NULL;
+	pool->count = 0;
+}
+
+static void
+free_request(stator_request *r)
+{
+	stator__arena_free(&r->arena);
+	free(r->reply.data);
+	free(r);
+}
+
+static void
+free_requests(stator_request *r)
+{
+	while (r) {
+		stator_request *next = r->next;
+
+		free_request(r);
+		r = next;
+	}
+}
+
+void
+stator__request_pool_close(stator_request_pool *pool)
+{
+	free_requests(pool->free);
+	pthread_mutex_destroy(&pool->lock);
+}
+
+static stator_request *
+take(stator_request_pool *pool)
+{
+	stator_request *r;
+
+	pthread_mutex_lock(&pool->lock);
+	r = pool->free;
+	if (r) {
+		pool->free = r->next;
+		pool->count--;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (r == NULL)
+		r = stator__alloc(sizeof(*r));
+	else
+		memset(&r->pool, 0,
+		       sizeof(*r) - offsetof(stator_request, pool));
+	r->pool = pool;
+	return r;
+}
+
+static void
+clear(stator_request *r)
+{
+	stator__arena_reset_to(&r->arena, KEPT_ARENA);
+	r->reply.size = 0;
+	if (r->reply.cap > KEPT_REPLY) {
+		free(r->reply.data);
+		r->reply = (stator_buf){NULL, 0, 0};
+	}
+}
+
+/* All requests of the list up to the first one of another pool; gives that. */
+static stator_request *
+give_back(stator_request *first)
+{
+	stator_request_pool *pool = first->pool;
+	stator_request *r, *left = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	for (r = first; r && r->pool == pool;) {
+		stator_request *next = r->next;
+		bool kept = pool->count < KEPT_REQUESTS;
+		stator_request **to = kept ? &pool->free : &left;
+
+		pool->count += kept;
+		r->next = *to;
+		*to = r;
+		r = next;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	free_requests(left);
+	return r;
+}
+
+stator_request *
+stator__request_new(stator_request_pool *pool, const char *text, size_t size,
+		    stator_error *err)
+{
+	stator_request *r = take(pool);
 	stator_json *json;
 
 	err->code = STATOR_OK;
@@ -251,14 +369,6 @@ stator__request_find(stator_request *r, const stator_def *def, uint32_t kind,
 }
 
 void
-stator__request_free(stator_request *r)
-{
-	stator__arena_free(&r->arena);
-	free(r->reply.data);
-	free(r);
-}
-
-void
 stator__reply_begin(stator_json_out *out, stator_request *r, int64_t status)
 {
 	static const stator_json null = {.kind = STATOR_JSON_NULL};
@@ -307,8 +417,19 @@ stator__reply_error(stator_request *r, int64_t status, const stator_error *err)
 }
 
 void
+stator__reply_send_all(stator_request *first)
+{
+	for (stator_request *r = first; r; r = r->next) {
+		r->on_reply(r->ctx, (const char *)r->reply.data, r->reply.size);
+		clear(r);
+	}
+	while (first)
+		first = give_back(first);
+}
+
+void
 stator__reply_send(stator_request *r)
 {
-	r->on_reply(r->ctx, (const char *)r->reply.data, r->reply.size);
-	stator__request_free(r);
+	r->next = NULL;
+	stator__reply_send_all(r);
 }

@@ -87,7 +87,7 @@ hand_on(stator_host *h, stator_request *r)
 		refuse_full(h, r);
 	} else if (!stator__processor_submit(h->processors[p->index], r,
 					     h->waits)) {
-		stator__gauge_done(&h->gauge, r->is_query);
+		stator__gauge_done(&h->gauge, 1, r->is_query);
 		stator__fail(&err, STATOR_BUSY,
 			     "%u requests wait at partition %u, and no more "
 			     "can; ask again later",
@@ -111,9 +111,11 @@ submit(stator_host *first, stator_request *r, stator_error *wrong)
 }
 
 static stator_request *
-new_request(const char *text, size_t size, stator_error *err)
+new_request(stator_host *first, const char *text, size_t size,
+	    stator_error *err)
 {
-	return stator__request_new(text ? text : "", text ? size : 0, err);
+	return stator__request_new(&first->requests, text ? text : "",
+				   text ? size : 0, err);
 }
 
 static void
@@ -129,7 +131,7 @@ stator_host_submit(stator_host *h, const char *text, size_t size,
 		   stator_on_reply on_reply, void *ctx)
 {
 	stator_error err;
-	stator_request *r = new_request(text, size, &err);
+	stator_request *r = new_request(h, text, size, &err);
 
 	r->on_reply = on_reply ? on_reply : ignore_reply;
 	r->ctx = ctx;
@@ -185,7 +187,7 @@ stator_host_call(stator_host *h, const char *text, size_t size, char **reply,
 		*reply = NULL;
 	if (stator__need(h, "host", &err))
 		return err.code;
-	r = new_request(text, size, &err);
+	r = new_request(h, text, size, &err);
 	a.request = r;
 	pthread_mutex_init(&a.lock, NULL);
 	pthread_cond_init(&a.came, NULL);

@@ -21,7 +21,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "store/checkpoint.h"
@@ -76,6 +78,8 @@ struct stator_snapshot {
 static const stator_store_ops *const tree_ops = &stator__store_lmdb;
 
 /* The keeper ------------------------------------------------------------ */
+
+enum { KEEPER_NICE = 10 };
 
 static void
 wake_keeper(void *ctx)
@@ -151,6 +155,7 @@ keeper_main(void *ctx)
 	stator_error err;
 	bool writing, stopping;
 
+	setpriority(PRIO_PROCESS, (id_t)gettid(), KEEPER_NICE);
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
 		while (!s->woken && !s->writing && !s->stopping)

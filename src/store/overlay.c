@@ -79,6 +79,10 @@ typedef struct finger {
 enum { FINGERS = 8 };
 
 struct stator_overlay {
+	/* All that a search for one key reads. */
+	uint64_t seed; /* of hashes */
+	table *_Atomic table;
+	char apart[STATOR_LINE];
 	stator_chunks *pool;
 	stator_chunk *chunks;
 	char *at, *end;
@@ -89,7 +93,6 @@ struct stator_overlay {
 	bool changed;	     /* since the last view */
 	stator_overlay_view *newest;
 	node *root;
-	table *_Atomic table;
 	finger fingers[FINGERS];
 };
 
@@ -201,6 +204,7 @@ stator__overlay_new(stator_chunks *chunks)
 	stator_overlay *o = stator__alloc(sizeof(*o));
 
 	o->pool = chunks;
+	o->seed = chunks->seed;
 	o->holders = 1;
 	o->epoch = 1;
 	o->root = new_node(o, 0);
@@ -307,7 +311,7 @@ seen(const cell *c, uint32_t epoch)
 static uint64_t
 hash_of(const stator_overlay *o, stator_slice key)
 {
-	return stator__hash64(key, o->pool->seed);
+	return stator__hash64(key, o->seed);
 }
 
 static cell *
