@@ -9,6 +9,8 @@
 struct stator_committer {
 	stator_partition *partition;
 	stator_gauge *gauge;
+	void (*on_done)(void *ctx);
+	void *ctx;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* there is a group, or it is to stop */
@@ -141,16 +143,22 @@ committer_main(void *ctx)
 			c->failure = err;
 		set_group(c, NULL);
 		pthread_cond_signal(&c->done);
+		pthread_mutex_unlock(&c->lock);
+		c->on_done(c->ctx);
+		pthread_mutex_lock(&c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
 }
 
 stator_committer *
-stator__committer_start(stator_partition *partition, stator_gauge *gauge)
+stator__committer_start(stator_partition *partition, stator_gauge *gauge,
+			void (*on_done)(void *ctx), void *ctx)
 {
 	stator_committer *c = stator__alloc(sizeof(*c));
 
+	c->on_done = on_done;
+	c->ctx = ctx;
 	c->partition = partition;
 	c->gauge = gauge;
 	pthread_mutex_init(&c->lock, NULL);

@@ -51,6 +51,7 @@ struct stator_processor {
 	uint32_t waiting;
 	order *orders;
 	bool stopping;
+	bool lingers; /* with a group that could be committed */
 	/* With threads of the embedder, who take turns. */
 	bool held;	   /* one of them, or an order, is at work */
 	uint32_t givers;   /* orders that wait for their turn, and come first */
@@ -332,18 +333,28 @@ look_ahead(stator_processor *p, const stator_request *r)
 	}
 }
 
-/* Whether the group has what it should, and is not to wait for the one before;
- * or has all that it may. */
+/* Whether a group that is passed on does not wait for the one before. */
+static bool
+is_idle(const stator_processor *p)
+{
+	return p->committer == NULL || stator__committer_idle(p->committer);
+}
+
+/* Whether the group has what it should, or all that it may. */
 static bool
 is_full(const stator_processor *p)
 {
 	if (p->filled->count >= GROUP_MOST ||
 	    stator__map_bytes(p->commander.map) > GROUP_BYTES)
 		return true;
-	return p->filled->count >= GROUP_ENOUGH &&
-	       (p->committer == NULL || stator__committer_idle(p->committer));
+	return p->filled->count >= GROUP_ENOUGH && is_idle(p);
 }
 
+/*
+ * Runs these, and what a query does not see before. Commands that are left in
+ * the group are committed with those that come next, or when the group before
+ * is done; threads of the embedder leave none.
+ */
 static void
 run_group(stator_processor *p, stator_request *r)
 {
@@ -364,8 +375,9 @@ run_group(stator_processor *p, stator_request *r)
 			pass_group(p);
 		r = next;
 	}
-	/* Even when nothing waits yet: more comes while that is committed. */
-	if (p->filled->count >= GROUP_FEW || more_waits(p))
+	if (p->committer && (!is_idle(p) || more_waits(p)))
+		return;
+	if (p->filled->count >= GROUP_FEW)
 		pass_group(p);
 	else
 		commit_group(p, &err);
@@ -380,6 +392,26 @@ set_waiting(stator_processor *p, uint32_t waiting)
 	p->waiting = waiting;
 	__atomic_store_n(&p->partition->meter->waiting, waiting,
 			 __ATOMIC_RELAXED);
+}
+
+/* With the lock held: whether there is anything to do. */
+static bool
+has_work(const stator_processor *p)
+{
+	return p->first || p->orders || p->stopping ||
+	       (p->filled->count && is_idle(p));
+}
+
+/* Called by the committer, which has done a group. */
+static void
+on_committed(void *ctx)
+{
+	stator_processor *p = ctx;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->lingers)
+		pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* With the lock held: all that waits. */
@@ -401,8 +433,10 @@ wait_for_work(stator_processor *p, stator_request **requests, order **orders)
 	bool more;
 
 	pthread_mutex_lock(&p->lock);
-	while (p->first == NULL && p->orders == NULL && !p->stopping)
+	p->lingers = p->filled->count > 0;
+	while (!has_work(p))
 		pthread_cond_wait(&p->wake, &p->lock);
+	p->lingers = false;
 	more = p->first || p->orders || !p->stopping;
 	*requests = take_requests(p);
 	*orders = p->orders;
@@ -432,16 +466,17 @@ processor_main(void *ctx)
 {
 	stator_processor *p = ctx;
 	stator_request *requests;
+	stator_error err;
 	order *orders;
 
 	stator__log_at(p->partition->app->name, p->partition->index);
 	while (wait_for_work(p, &requests, &orders)) {
 		if (orders)
-			settle(p);
+			commit_group(p, &err);
 		follow_orders(p, orders);
 		run_group(p, requests);
 	}
-	settle(p);
+	commit_group(p, &err);
 	return NULL;
 }
 
@@ -779,7 +814,8 @@ stator__processor_start(stator_partition *partition,
 		return NULL;
 	}
 	if (!serving->own) {
-		p->committer = stator__committer_start(partition, gauge);
+		p->committer = stator__committer_start(partition, gauge,
+							on_committed, p);
 		stator__thread_start(&p->thread, processor_main, p);
 	}
 	start_jobs(p);

@@ -370,8 +370,10 @@ void stator__group_reply(stator_group *g, const stator_partition *partition,
 /* A thread that commits groups, one at a time. */
 typedef struct stator_committer stator_committer;
 
+/* `on_done` is called on its thread, behind each group. */
 stator_committer *stator__committer_start(stator_partition *partition,
-					  stator_gauge *gauge);
+					  stator_gauge *gauge,
+					  void (*on_done)(void *ctx), void *ctx);
 /* The group is borrowed until the wait, which comes before the next one. */
 void stator__committer_take(stator_committer *c, stator_group *g);
 /* Whether it has no group. It may have been done since. */
