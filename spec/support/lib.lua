@@ -49,7 +49,7 @@ bool stator__utf8_valid(const void *data, size_t size);
 bool stator__qname_valid(const void *data, size_t size);
 
 typedef struct stator_map_node {
-  stator_slice key; stator_slice value; int change; uint32_t level; uint64_t hash;
+  stator_slice key; stator_slice value; int change; uint32_t level;
   struct stator_map_node *later;
   struct stator_map_node *prev; struct stator_map_node *next[];
 } stator_map_node;
@@ -58,7 +58,8 @@ stator_map *stator__map_new(void);
 void stator__map_free(stator_map *);
 void stator__map_clear(stator_map *);
 void stator__map_write(stator_map *, stator_slice, stator_slice, int change);
-const stator_map_node *stator__map_find(const stator_map *, stator_slice);
+uint64_t stator__map_hash(const stator_map *, stator_slice);
+const stator_map_node *stator__map_find(const stator_map *, stator_slice, uint64_t);
 void stator__map_mark(stator_map *);
 void stator__map_rollback(stator_map *);
 

@@ -298,13 +298,13 @@ expect_records(stator_processor *p, const stator_request *r, bool again)
 {
 	const stator_binding *record = p->crew.worker->version->record;
 	const stator_json *c = r->args ? r->args->first : NULL;
+	enum { DIGITS = 5 }; /* of the least ID */
 	uint8_t key[STATOR_SPACE_SIZE + STATOR_RECORD_KEY];
 	int64_t id;
 
 	stator__space_put(key, record->space);
-
 	for (; c; c = c->next)
-		if (c->kind == STATOR_JSON_NUMBER &&
+		if (c->kind == STATOR_JSON_NUMBER && c->text.size >= DIGITS &&
 		    stator__json_int(c, &id) && id > STATOR_RAW_ID_MOST) {
 			stator__record_key(key + STATOR_SPACE_SIZE, r->wsid,
 					   id);
@@ -759,8 +759,8 @@ prepare(stator_processor *p, const stator_deployment *deployment,
 	stator_error err;
 	crew c;
 
-	for (size_t i = 0; i < STATOR_COUNT(p->groups); i++)
-		p->groups[i].map = stator__map_new();
+	p->groups[0].map = stator__map_new();
+	p->groups[1].map = stator__map_twin(p->groups[0].map);
 	p->filled = p->groups;
 	if (p->partition->ops->newest(p->partition->store, &p->snapshot,
 				      &err)) {

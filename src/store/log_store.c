@@ -743,18 +743,29 @@ end_snapshot(stator_snapshot *snap)
 
 /* Reading --------------------------------------------------------------- */
 
+/* In all of its overlays; 0 when it has none. */
+static uint64_t
+hash_of(const stator_snapshot *snap, stator_slice key)
+{
+	const stator_overlay *o = snap->below ? snap->below
+					      : snap->active.overlay;
+
+	return o ? stator__overlay_hash(o, key) : 0;
+}
+
 static int
 get(stator_snapshot *snap, stator_arena *arena, stator_slice key,
     stator_slice *value, stator_error *err)
 {
 	const stator_version *v = NULL;
+	uint64_t hash = hash_of(snap, key);
 
 	if (snap->newest)
-		v = stator__overlay_get(snap->active.overlay, key);
+		v = stator__overlay_get(snap->active.overlay, key, hash);
 	else if (snap->active.overlay)
 		v = stator__overlay_find(&snap->active, key);
 	if (v == NULL && snap->below)
-		v = stator__overlay_get(snap->below, key);
+		v = stator__overlay_get(snap->below, key, hash);
 	if (v == NULL)
 		return tree_ops->get(snap->tree, arena, key, value, err);
 	*value = stator__version_value(v);
@@ -764,11 +775,14 @@ get(stator_snapshot *snap, stator_arena *arena, stator_slice key,
 static void
 expect(stator_snapshot *snap, stator_slice key, bool again)
 {
+	uint64_t hash;
+
 	if (!snap->newest)
 		return;
-	stator__overlay_expect(snap->active.overlay, key, again);
+	hash = hash_of(snap, key);
+	stator__overlay_expect(snap->active.overlay, hash, again);
 	if (snap->below)
-		stator__overlay_expect(snap->below, key, again);
+		stator__overlay_expect(snap->below, hash, again);
 }
 
 struct stator_store_cursor {

@@ -18,9 +18,14 @@ typedef struct undo {
 	stator_change change;
 } undo;
 
+typedef struct slot {
+	uint64_t hash;
+	stator_map_node *node; /* NULL: free */
+} slot;
+
 struct stator_map {
 	stator_arena arena;
-	stator_map_node **slots; /* by hash; a power of two of them */
+	slot *slots; /* a power of two of them */
 	size_t slot_count;
 	uint64_t seed; /* of hashes: nobody knows which keys collide */
 	stator_map_node *oldest, *newest;
@@ -56,16 +61,30 @@ start(stator_map *map)
 	map->count = map->bytes = map->undo_count = 0;
 }
 
-stator_map *
-stator__map_new(void)
+static stator_map *
+new_map(uint64_t seed)
 {
 	stator_map *map = stator__alloc(sizeof(*map));
 
-	map->seed = (uint64_t)stator__monotonic_ns() ^ (uintptr_t)map;
+	map->seed = seed;
 	map->slot_count = FEWEST_SLOTS;
 	map->slots = stator__alloc(map->slot_count * sizeof(*map->slots));
 	start(map);
 	return map;
+}
+
+stator_map *
+stator__map_new(void)
+{
+	int here;
+
+	return new_map((uint64_t)stator__monotonic_ns() ^ (uintptr_t)&here);
+}
+
+stator_map *
+stator__map_twin(const stator_map *map)
+{
+	return new_map(map->seed);
 }
 
 void
@@ -91,32 +110,45 @@ stator__map_clear(stator_map *map)
 
 /* By hash --------------------------------------------------------------- */
 
+static size_t
+slots_mask(const stator_map *map)
+{
+	return map->slot_count - 1;
+}
+
 /* Where an entry with this key is, or would be. */
-static stator_map_node **
+static slot *
 slot_of(const stator_map *map, stator_slice key, uint64_t hash)
 {
-	size_t mask = map->slot_count - 1, at = hash & mask;
+	size_t at = hash & slots_mask(map);
 
-	for (;; at = (at + 1) & mask) {
-		stator_map_node **slot = &map->slots[at];
+	for (;; at = (at + 1) & slots_mask(map)) {
+		slot *s = &map->slots[at];
 
-		if (*slot == NULL || ((*slot)->hash == hash &&
-				      stator__slice_eq((*slot)->key, key)))
-			return slot;
+		if (s->node == NULL || (s->hash == hash &&
+					stator__slice_eq(s->node->key, key)))
+			return s;
 	}
 }
 
 static void
 grow(stator_map *map)
 {
-	stator_slice none = {NULL, 0};
+	slot *old = map->slots;
+	size_t count = map->slot_count;
 
-	free(map->slots);
 	map->slot_count *= 2;
 	map->slots = stator__alloc(map->slot_count * sizeof(*map->slots));
-	/* No two keys are equal: any free slot will do. */
-	for (stator_map_node *n = map->oldest; n; n = n->later)
-		*slot_of(map, none, n->hash) = n;
+	for (size_t i = 0; i < count; i++) {
+		size_t at = old[i].hash & slots_mask(map);
+
+		if (old[i].node == NULL)
+			continue;
+		while (map->slots[at].node)
+			at = (at + 1) & slots_mask(map);
+		map->slots[at] = old[i];
+	}
+	free(old);
 }
 
 /* In order ---------------------------------------------------------------- */
@@ -183,13 +215,12 @@ put_in_order(stator_map *map)
 /* Entries ------------------------------------------------------------------ */
 
 static stator_map_node *
-add(stator_map *map, stator_slice key, uint64_t hash)
+add(stator_map *map, stator_slice key)
 {
 	stator_map_node *node = new_node(map, random_level(map));
 
 	node->key = stator__slice(
 		stator__arena_copy(&map->arena, key.data, key.size), key.size);
-	node->hash = hash;
 	if (map->newest)
 		map->newest->later = node;
 	else
@@ -206,10 +237,12 @@ stator__map_write(stator_map *map, stator_slice key, stator_slice value,
 		  stator_change change)
 {
 	uint64_t hash = stator__hash64(key, map->seed);
-	stator_map_node **slot = slot_of(map, key, hash), *node = *slot;
+	slot *s = slot_of(map, key, hash);
+	stator_map_node *node = s->node;
 
 	if (node == NULL) {
-		node = *slot = add(map, key, hash);
+		node = add(map, key);
+		*s = (slot){hash, node};
 		if (map->count > map->slot_count / 2)
 			grow(map);
 	}
@@ -230,10 +263,16 @@ stator__map_seek(stator_map *map, stator_slice key)
 	return descend(map, key, NULL)->next[0];
 }
 
-const stator_map_node *
-stator__map_find(const stator_map *map, stator_slice key)
+uint64_t
+stator__map_hash(const stator_map *map, stator_slice key)
 {
-	return map->count ? *slot_of(map, key, stator__hash64(key, map->seed)) : NULL;
+	return stator__hash64(key, map->seed);
+}
+
+const stator_map_node *
+stator__map_find(const stator_map *map, stator_slice key, uint64_t hash)
+{
+	return map->count ? slot_of(map, key, hash)->node : NULL;
 }
 
 const stator_map_node *

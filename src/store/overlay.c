@@ -308,8 +308,8 @@ seen(const cell *c, uint32_t epoch)
 
 /* The hash table -------------------------------------------------------- */
 
-static uint64_t
-hash_of(const stator_overlay *o, stator_slice key)
+uint64_t
+stator__overlay_hash(const stator_overlay *o, stator_slice key)
 {
 	return stator__hash64(key, o->seed);
 }
@@ -410,12 +410,12 @@ grow(stator_overlay *o)
 }
 
 const version *
-stator__overlay_get(const stator_overlay *o, stator_slice key)
+stator__overlay_get(const stator_overlay *o, stator_slice key, uint64_t hash)
 {
 	table *t = atomic_load_explicit(&o->table, memory_order_acquire);
 	cell *c;
 
-	slot_of(t, key, hash_of(o, key), &c);
+	slot_of(t, key, hash, &c);
 	return c ? atomic_load_explicit(&c->newest, memory_order_acquire)
 		 : NULL;
 }
@@ -844,7 +844,7 @@ first_slot(const stator_overlay *o, uint64_t hash)
 static void
 fetch_slot(const stator_overlay *o, stator_write *w)
 {
-	w->hash = hash_of(o, w->key);
+	w->hash = stator__overlay_hash(o, w->key);
 	__builtin_prefetch(first_slot(o, w->hash));
 }
 
@@ -866,10 +866,8 @@ fetch_cell(const stator_overlay *o, uint64_t hash)
 }
 
 void
-stator__overlay_expect(const stator_overlay *o, stator_slice key, bool again)
+stator__overlay_expect(const stator_overlay *o, uint64_t hash, bool again)
 {
-	uint64_t hash = hash_of(o, key);
-
 	if (again)
 		fetch_cell(o, hash);
 	else

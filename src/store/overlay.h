@@ -77,13 +77,15 @@ typedef struct stator_write {
 /* Keys and values are copied. Faster when keys come in order. */
 void stator__overlay_write(stator_overlay *overlay, stator_write *writes,
 			   size_t count);
+/* Overlays with the same chunks hash alike. */
+uint64_t stator__overlay_hash(const stator_overlay *overlay, stator_slice key);
 /* The newest version, or NULL. One thread may look for keys while another one
  * writes other ones; what is found stays until its key is written. */
 const stator_version *stator__overlay_get(const stator_overlay *overlay,
-					  stator_slice key);
+					  stator_slice key, uint64_t hash);
 
 /* Fetches what `get` will look at: first the slot, then the cell. */
-void stator__overlay_expect(const stator_overlay *overlay, stator_slice key,
+void stator__overlay_expect(const stator_overlay *overlay, uint64_t hash,
 			    bool again);
 
 void stator__overlay_view(stator_overlay *overlay, stator_overlay_view *view);

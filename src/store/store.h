@@ -24,7 +24,6 @@ typedef struct stator_map_node {
 	stator_slice value;
 	stator_change change;
 	uint32_t level;
-	uint64_t hash;
 	struct stator_map_node *later; /* the entry that was made next */
 	/* In order; what was written since the last look has no place. */
 	struct stator_map_node *prev;
@@ -34,15 +33,19 @@ typedef struct stator_map_node {
 typedef struct stator_map stator_map;
 
 stator_map *stator__map_new(void);
+/* An empty one, with the same hashes. */
+stator_map *stator__map_twin(const stator_map *map);
 void stator__map_free(stator_map *map);
 /* Drops all entries. */
 void stator__map_clear(stator_map *map);
 /* Key and value are copied. */
 void stator__map_write(stator_map *map, stator_slice key, stator_slice value,
 		       stator_change change);
-/* The entry with this key, or NULL. Borrowed until the map is cleared. */
+uint64_t stator__map_hash(const stator_map *map, stator_slice key);
+/* The entry with this key and its hash, or NULL. Borrowed until the map is
+ * cleared. */
 const stator_map_node *stator__map_find(const stator_map *map,
-					stator_slice key);
+					stator_slice key, uint64_t hash);
 /* The first entry whose key is not less; NULL at the end. */
 const stator_map_node *stator__map_seek(stator_map *map, stator_slice key);
 /* The last entry whose key is less; an empty key means the end. */
@@ -164,9 +167,9 @@ typedef struct stator_view {
 	const stator_store_ops *ops;
 	stator_snapshot *snapshot;
 	stator_map *over;  /* newer than the snapshot, or NULL */
-	/* Between the two: on its way into the store, or NULL. `settle` gives
-	 * the view a snapshot that has it, and none here; what has been read
-	 * before stays where it is. */
+	/* Between the two: a twin of `over`, on its way into the store, or
+	 * NULL. `settle` gives the view a snapshot that has it, and none here;
+	 * what has been read before stays where it is. */
 	stator_map *under;
 	void (*settle)(void *ctx);
 	void *settle_ctx;

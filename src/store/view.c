@@ -7,12 +7,16 @@ int
 stator__view_get(const stator_view *view, stator_arena *arena,
 		 stator_slice key, stator_slice *value, stator_error *err)
 {
-	const stator_map_node *node =
-		view->over ? stator__map_find(view->over, key) : NULL;
+	const stator_map_node *node = NULL;
+	uint64_t hash = 0;
 
+	if (view->over) {
+		hash = stator__map_hash(view->over, key);
+		node = stator__map_find(view->over, key, hash);
+	}
 	if (view->under &&
 	    (node == NULL || node->change == STATOR_CHANGE_NONE))
-		node = stator__map_find(view->under, key);
+		node = stator__map_find(view->under, key, hash);
 	if (node && node->change == STATOR_CHANGE_PUT) {
 		*value = node->value;
 		return STATOR_OK;
