@@ -152,7 +152,7 @@ bench-peers: all ## measure Redis, Tarantool and SQLite on the same ledger; inst
 	$(Q)bench/peers/run install
 	@$(MAKE) -s $(BENCH)/peers
 	$(Q)rm -rf $(BENCH)/peers.json $(BENCH)/data && mkdir -p $(BENCH)/data/many $(BENCH)/data/one
-	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/many $(BENCH)/peers.json 100000 150000 1000
+	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/many $(BENCH)/peers.json 100000 450000 1000
 	$(Q)bench/peers/run measure $(BENCH)/peers $(BENCH)/data/one $(BENCH)/peers.json 100000 3000 1
 	$(Q)rm -rf $(BENCH)/data
 
