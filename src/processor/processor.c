@@ -291,7 +291,7 @@ more_waits(stator_processor *p)
  */
 enum { REQUEST_AHEAD = 6, TREE_AHEAD = 4, FIRST_AHEAD = 2, AGAIN_AHEAD = 1 };
 /* Of a request, with its text before its first node: those of a short one. */
-enum { TEXT_BYTES = 128, TREE_BYTES = 768 };
+enum { TEXT_BYTES = 128, TREE_BYTES = 1024 };
 
 static void
 expect_records(stator_processor *p, const stator_request *r, bool again)

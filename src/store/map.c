@@ -20,12 +20,17 @@ typedef struct undo {
 
 typedef struct slot {
 	uint64_t hash;
-	stator_map_node *node; /* NULL: free */
+	stator_map_node *node;
 } slot;
 
+/*
+ * Rationale: most keys that are asked for are not there, and the slots do not
+ * stay in the processor's nearest cache. The tags do: a byte of each hash.
+ */
 struct stator_map {
 	stator_arena arena;
-	slot *slots; /* a power of two of them */
+	uint8_t *tags; /* of slots; 0: free */
+	slot *slots;   /* a power of two of them, without what is free */
 	size_t slot_count;
 	uint64_t seed; /* of hashes: nobody knows which keys collide */
 	stator_map_node *oldest, *newest;
@@ -61,14 +66,28 @@ start(stator_map *map)
 	map->count = map->bytes = map->undo_count = 0;
 }
 
+static void
+make_slots(stator_map *map, size_t count)
+{
+	map->slot_count = count;
+	map->tags = stator__alloc(count);
+	map->slots = stator__alloc(count * sizeof(*map->slots));
+}
+
+static void
+free_slots(stator_map *map)
+{
+	free(map->tags);
+	free(map->slots);
+}
+
 static stator_map *
 new_map(uint64_t seed)
 {
 	stator_map *map = stator__alloc(sizeof(*map));
 
 	map->seed = seed;
-	map->slot_count = FEWEST_SLOTS;
-	map->slots = stator__alloc(map->slot_count * sizeof(*map->slots));
+	make_slots(map, FEWEST_SLOTS);
 	start(map);
 	return map;
 }
@@ -93,9 +112,24 @@ stator__map_free(stator_map *map)
 	if (map == NULL)
 		return;
 	stator__arena_free(&map->arena);
-	free(map->slots);
+	free_slots(map);
 	free(map->undos);
 	free(map);
+}
+
+/* Rationale: after a batch that was large, small ones would go all over a table
+ * that is far too large for them. */
+static void
+clear_slots(stator_map *map)
+{
+	size_t count = map->slot_count;
+
+	if (count > FEWEST_SLOTS && count / 8 > map->count) {
+		free_slots(map);
+		make_slots(map, count / 2);
+	} else {
+		memset(map->tags, 0, count);
+	}
 }
 
 void
@@ -103,52 +137,57 @@ stator__map_clear(stator_map *map)
 {
 	if (map->count == 0)
 		return;
-	memset(map->slots, 0, map->slot_count * sizeof(*map->slots));
+	clear_slots(map);
 	stator__arena_reset(&map->arena);
 	start(map);
 }
 
 /* By hash --------------------------------------------------------------- */
 
-static size_t
-slots_mask(const stator_map *map)
+static uint8_t
+tag_of(uint64_t hash)
 {
-	return map->slot_count - 1;
+	return (uint8_t)(hash >> 56) | 1;
 }
 
 /* Where an entry with this key is, or would be. */
-static slot *
-slot_of(const stator_map *map, stator_slice key, uint64_t hash)
+static size_t
+place_of(const stator_map *map, stator_slice key, uint64_t hash)
 {
-	size_t at = hash & slots_mask(map);
+	size_t mask = map->slot_count - 1, at = hash & mask;
+	uint8_t tag = tag_of(hash);
 
-	for (;; at = (at + 1) & slots_mask(map)) {
-		slot *s = &map->slots[at];
+	for (; map->tags[at]; at = (at + 1) & mask)
+		if (map->tags[at] == tag && map->slots[at].hash == hash &&
+		    stator__slice_eq(map->slots[at].node->key, key))
+			break;
+	return at;
+}
 
-		if (s->node == NULL || (s->hash == hash &&
-					stator__slice_eq(s->node->key, key)))
-			return s;
-	}
+static void
+fill_slot(stator_map *map, size_t at, slot s)
+{
+	map->tags[at] = tag_of(s.hash);
+	map->slots[at] = s;
 }
 
 static void
 grow(stator_map *map)
 {
-	slot *old = map->slots;
-	size_t count = map->slot_count;
+	stator_map old = *map;
+	size_t mask = old.slot_count * 2 - 1;
 
-	map->slot_count *= 2;
-	map->slots = stator__alloc(map->slot_count * sizeof(*map->slots));
-	for (size_t i = 0; i < count; i++) {
-		size_t at = old[i].hash & slots_mask(map);
+	make_slots(map, old.slot_count * 2);
+	for (size_t i = 0; i < old.slot_count; i++) {
+		size_t at = old.slots[i].hash & mask;
 
-		if (old[i].node == NULL)
+		if (old.tags[i] == 0)
 			continue;
-		while (map->slots[at].node)
-			at = (at + 1) & slots_mask(map);
-		map->slots[at] = old[i];
+		while (map->tags[at])
+			at = (at + 1) & mask;
+		fill_slot(map, at, old.slots[i]);
 	}
-	free(old);
+	free_slots(&old);
 }
 
 /* In order ---------------------------------------------------------------- */
@@ -237,12 +276,12 @@ stator__map_write(stator_map *map, stator_slice key, stator_slice value,
 		  stator_change change)
 {
 	uint64_t hash = stator__hash64(key, map->seed);
-	slot *s = slot_of(map, key, hash);
-	stator_map_node *node = s->node;
+	size_t at = place_of(map, key, hash);
+	stator_map_node *node = map->tags[at] ? map->slots[at].node : NULL;
 
 	if (node == NULL) {
 		node = add(map, key);
-		*s = (slot){hash, node};
+		fill_slot(map, at, (slot){hash, node});
 		if (map->count > map->slot_count / 2)
 			grow(map);
 	}
@@ -272,7 +311,9 @@ stator__map_hash(const stator_map *map, stator_slice key)
 const stator_map_node *
 stator__map_find(const stator_map *map, stator_slice key, uint64_t hash)
 {
-	return map->count ? slot_of(map, key, hash)->node : NULL;
+	size_t at = place_of(map, key, hash);
+
+	return map->tags[at] ? map->slots[at].node : NULL;
 }
 
 const stator_map_node *
