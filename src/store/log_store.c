@@ -79,7 +79,17 @@ static const stator_store_ops *const tree_ops = &stator__store_lmdb;
 
 /* The keeper ------------------------------------------------------------ */
 
-enum { KEEPER_NICE = 10 };
+/* Rationale: commits wait for processors that a checkpoint has; a checkpoint
+ * that takes longer holds up nobody, until the overlay is full. */
+static void
+step_back(void)
+{
+	enum { NICER = 10 };
+	id_t self = (id_t)gettid();
+
+	setpriority(PRIO_PROCESS, self,
+		    getpriority(PRIO_PROCESS, self) + NICER);
+}
 
 static void
 wake_keeper(void *ctx)
@@ -155,7 +165,7 @@ keeper_main(void *ctx)
 	stator_error err;
 	bool writing, stopping;
 
-	setpriority(PRIO_PROCESS, (id_t)gettid(), KEEPER_NICE);
+	step_back();
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
 		while (!s->woken && !s->writing && !s->stopping)

@@ -695,19 +695,25 @@ version_size(size_t size)
 static void
 fill(version *v, stator_slice value, stator_change change)
 {
-	v->size = (uint32_t)value.size;
+	v->size = (uint32_t)value.size & INT32_MAX;
 	v->deleted = change == STATOR_CHANGE_DELETE;
 	if (value.size)
 		memcpy(v->bytes, value.data, value.size);
 }
 
 static version *
-begin_version(stator_overlay *o, version *v, version *older, size_t room)
+begin_version(stator_overlay *o, version *v, version *older)
 {
 	v->older = older;
 	v->epoch = o->epoch;
-	v->room = (uint32_t)room;
 	return v;
+}
+
+/* Whether a value of that size can take the place of the version's. */
+static bool
+has_room(const version *v, size_t size)
+{
+	return version_size(v->size) >= version_size(size);
 }
 
 /* A cell with its first version right behind it. */
@@ -721,7 +727,7 @@ new_cell(stator_overlay *o, stator_slice key, stator_slice value,
 
 	c->key_size = (uint32_t)key.size;
 	memcpy(c->key, key.data, key.size);
-	fill(begin_version(o, v, NULL, value.size), value, change);
+	fill(begin_version(o, v, NULL), value, change);
 	atomic_init(&c->newest, v);
 	return c;
 }
@@ -732,12 +738,12 @@ change_cell(stator_overlay *o, cell *c, stator_slice value,
 {
 	version *v = atomic_load_explicit(&c->newest, memory_order_relaxed);
 
-	if (!is_seen(o, v->epoch) && v->room >= value.size) {
+	if (!is_seen(o, v->epoch) && has_room(v, value.size)) {
 		fill(v, value, change);
 		return;
 	}
 	v = begin_version(o, alloc(o, version_size(value.size)),
-			  is_seen(o, v->epoch) ? v : v->older, value.size);
+			  is_seen(o, v->epoch) ? v : v->older);
 	fill(v, value, change);
 	atomic_store_explicit(&c->newest, v, memory_order_release);
 }

@@ -39,9 +39,8 @@ typedef struct stator_overlay_node stator_overlay_node;
 typedef struct stator_version {
 	struct stator_version *older;
 	uint32_t epoch; /* views from this one on see it */
-	uint32_t room;	/* for the value */
-	uint32_t size;
-	bool deleted;
+	uint32_t size : 31;
+	uint32_t deleted : 1;
 	uint8_t bytes[];
 } stator_version;
 
