@@ -174,7 +174,7 @@ choose_store(stator_partition *p, const char *path, bool read_only,
 /*
  * Two overlays are in memory, one that is written and one on its way into the
  * tree, with a quarter more that is written meanwhile; and the pages of a part
- * of the checkpoint, another quarter. So an overlay gets two fifths of it all.
+ * of the checkpoint, two fifths. So an overlay gets three eighths of it all.
  */
 static stator_store_opts
 store_opts(const stator_app *app, const stator_descriptor *descriptor,
@@ -182,12 +182,12 @@ store_opts(const stator_app *app, const stator_descriptor *descriptor,
 {
 	enum { LEAST = 1 << 20 };
 	uint64_t share = descriptor->log_memory / app->partition_count;
-	uint64_t most = share / 5 * 2, overlay = most > LEAST ? most : LEAST;
+	uint64_t most = share / 8 * 3, overlay = most > LEAST ? most : LEAST;
 	stator_store_opts opts = {
 		.read_only = read_only,
 		.volatile_ = app->durability == STATOR_DURABILITY_NONE,
 		.overlay_bytes = overlay,
-		.part_bytes = overlay / 4};
+		.part_bytes = overlay / 5 * 2};
 
 	/* A large segment that is not needed any more is found late. */
 	if (overlay < 64 << 20)

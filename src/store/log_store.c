@@ -102,6 +102,26 @@ wake_keeper(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* What commits will need soon. */
+static void
+prepare(stator_store *s)
+{
+	stator_chunk *c;
+	bool wanted;
+
+	if (s->log)
+		stator__log_prepare(s->log);
+	pthread_mutex_lock(&s->lock);
+	wanted = stator__overlay_wants_chunk(s->active);
+	pthread_mutex_unlock(&s->lock);
+	if (!wanted)
+		return;
+	c = stator__chunk_ready();
+	pthread_mutex_lock(&s->lock);
+	stator__chunks_give(&s->chunks, c);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void
 on_progress(void *ctx, double done)
 {
@@ -111,8 +131,7 @@ on_progress(void *ctx, double done)
 	s->progress = done;
 	pthread_cond_broadcast(&s->space);
 	pthread_mutex_unlock(&s->lock);
-	if (s->log)
-		stator__log_prepare(s->log);
+	prepare(s);
 }
 
 /* Puts below into the tree. */
@@ -176,7 +195,7 @@ keeper_main(void *ctx)
 		pthread_mutex_unlock(&s->lock);
 		if (stopping)
 			return NULL;
-		stator__log_prepare(s->log);
+		prepare(s);
 		if (writing && run_checkpoint(s, &err)) {
 			stator__logf(STATOR_LOG_WARNING, "checkpoint",
 				     "%s; trying again", err.msg);
@@ -291,8 +310,12 @@ commit(stator_store *s, stator_map *batch, stator_error *err)
 	s->stable++;
 	s->logged += s->record.size;
 	stator__overlay_write(s->active, s->writes, s->write_count);
-	if (is_full(s) && !s->writing)
+	if (is_full(s) && !s->writing) {
 		freeze(s);
+	} else if (stator__overlay_wants_chunk(s->active)) {
+		s->woken = true;
+		pthread_cond_signal(&s->wake);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return STATOR_OK;
 }

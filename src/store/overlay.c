@@ -39,15 +39,9 @@ typedef stator_version version;
 
 /* Memory ---------------------------------------------------------------- */
 
-/* Rationale: large pages, since the overlay is read all over the place; a
- * small first chunk, since most partitions are small. */
-enum { SMALL_CHUNK = 32 << 10, CHUNK = 2 << 20 };
+/* Rationale: a small first chunk, since most partitions are small. */
+enum { SMALL_CHUNK = 32 << 10 };
 enum { FIRST_SLOTS = 256 };
-
-struct stator_chunk {
-	stator_chunk *next;
-	size_t size;
-};
 
 typedef struct slot {
 	cell *_Atomic cell; /* NULL: free; written last */
@@ -96,38 +90,6 @@ struct stator_overlay {
 	finger fingers[FINGERS];
 };
 
-static stator_chunk *
-new_chunk(size_t size)
-{
-	stator_chunk *c = size < CHUNK ? stator__alloc(size)
-				       : stator__memory_aligned(CHUNK, size);
-
-	if (c == NULL)
-		c = stator__alloc(SIZE_MAX); /* says so and ends */
-	if (size >= CHUNK)
-		madvise(c, size, MADV_HUGEPAGE);
-	c->size = size;
-	return c;
-}
-
-static stator_chunk *
-take_chunk(stator_overlay *o, size_t need)
-{
-	stator_chunk *c = o->pool->free;
-	size_t size = CHUNK;
-
-	if (o->chunks == NULL && need < SMALL_CHUNK / 2)
-		return new_chunk(SMALL_CHUNK);
-	if (need <= CHUNK - sizeof(*c) && c) {
-		o->pool->free = c->next;
-		o->pool->free_bytes -= c->size;
-		return c;
-	}
-	while (size < need + sizeof(*c))
-		size += CHUNK;
-	return new_chunk(size);
-}
-
 static void *
 alloc(stator_overlay *o, size_t size)
 {
@@ -135,7 +97,10 @@ alloc(stator_overlay *o, size_t size)
 
 	size = (size + 7) & ~(size_t)7;
 	if (STATOR_UNLIKELY((size_t)(o->end - o->at) < size)) {
-		stator_chunk *c = take_chunk(o, size);
+		bool small = o->chunks == NULL && size < SMALL_CHUNK / 2;
+		stator_chunk *c =
+			small ? stator__chunk_new(SMALL_CHUNK)
+			      : stator__chunks_take(o->pool, size);
 
 		c->next = o->chunks;
 		o->chunks = c;
@@ -148,38 +113,12 @@ alloc(stator_overlay *o, size_t size)
 	return p;
 }
 
-static void
-free_chunk(stator_chunk *c)
+bool
+stator__overlay_wants_chunk(const stator_overlay *o)
 {
-	if (c->size < CHUNK)
-		free(c);
-	else
-		stator__memory_aligned_free(c);
-}
-
-/* Only chunks of the usual size are kept. */
-static void
-give_back(stator_chunks *pool, stator_chunk *c)
-{
-	if (c->size == CHUNK && pool->free_bytes + CHUNK <= pool->most) {
-		c->next = pool->free;
-		pool->free = c;
-		pool->free_bytes += CHUNK;
-	} else {
-		free_chunk(c);
-	}
-}
-
-void
-stator__chunks_free(stator_chunks *chunks)
-{
-	while (chunks->free) {
-		stator_chunk *next = chunks->free->next;
-
-		free_chunk(chunks->free);
-		chunks->free = next;
-	}
-	chunks->free_bytes = 0;
+	return o->pool->free == NULL && o->chunks &&
+	       o->chunks->size == STATOR_CHUNK &&
+	       o->end - o->at < STATOR_CHUNK / 2;
 }
 
 static table *new_table(size_t count);
@@ -228,7 +167,7 @@ stator__overlay_drop(stator_overlay *o)
 	while (o->chunks) {
 		stator_chunk *next = o->chunks->next;
 
-		give_back(o->pool, o->chunks);
+		stator__chunks_give(o->pool, o->chunks);
 		o->chunks = next;
 	}
 	free_table(o->table);
@@ -359,7 +298,7 @@ new_table(size_t count)
 	size_t size = table_size(count);
 	table *t;
 
-	if (size < CHUNK) {
+	if (size < STATOR_CHUNK) {
 		t = stator__alloc(size);
 		t->count = count;
 		return t;
@@ -379,7 +318,7 @@ free_table(table *t)
 	while (t) {
 		table *old = t->old;
 
-		if (table_size(t->count) < CHUNK)
+		if (table_size(t->count) < STATOR_CHUNK)
 			free(t);
 		else
 			munmap(t, table_size(t->count));

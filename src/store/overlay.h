@@ -18,19 +18,8 @@
 #ifndef STATOR_OVERLAY_H
 #define STATOR_OVERLAY_H
 
+#include "store/chunks.h"
 #include "store/store.h"
-
-/* Memory for overlays, kept from one to the next. */
-typedef struct stator_chunk stator_chunk;
-typedef struct stator_chunks {
-	stator_chunk *free;
-	size_t free_bytes;
-	size_t most;   /* kept free; what is more goes back to the system */
-	uint64_t seed; /* of the hash */
-	size_t slots;  /* that the largest hash table had */
-} stator_chunks;
-
-void stator__chunks_free(stator_chunks *chunks);
 
 typedef struct stator_overlay stator_overlay;
 typedef struct stator_overlay_node stator_overlay_node;
@@ -66,6 +55,8 @@ void stator__overlay_drop(stator_overlay *overlay);
 /* Bytes of memory that are in use. */
 size_t stator__overlay_bytes(const stator_overlay *overlay);
 size_t stator__overlay_count(const stator_overlay *overlay);
+/* Whether it will need a chunk soon, and none is free. */
+bool stator__overlay_wants_chunk(const stator_overlay *overlay);
 
 typedef struct stator_write {
 	stator_slice key, value;
