@@ -30,7 +30,6 @@
 enum { STATOR_LINE = 64 };
 
 /* Asks for memory that will be read soon, line by line; NULL is none. */
-
 static inline void
 stator__prefetch(const void *from, size_t size)
 {
@@ -94,9 +93,9 @@ size_t stator__arena_size(const stator_arena *arena);
 /* Whether these bytes were allocated there. */
 bool stator__arena_owns(const stator_arena *arena, const void *data,
 			size_t size);
-/* Keeps one block for the next use; none that is larger than `most`. */
-void stator__arena_reset_to(stator_arena *arena, size_t most);
+/* Keeps one block for the next use: of 1 MB at most, or of `most` bytes. */
 void stator__arena_reset(stator_arena *arena);
+void stator__arena_reset_to(stator_arena *arena, size_t most);
 void stator__arena_free(stator_arena *arena);
 
 /* Uninitialised memory, aligned to 8 bytes. */
