@@ -214,24 +214,6 @@ name_app(stator_version *v, const char *image)
 	v->app = last_part(name);
 }
 
-/* The text begins with the file of the plugin. */
-static void
-attach_failed(const stator_version *v, const stator_error *err,
-	      stator_problems *problems)
-{
-	for (size_t i = 0; i < v->registry->plugin_count; i++) {
-		const char *file = v->registry->plugins[i].source.file;
-		size_t n = strlen(file);
-
-		if (strncmp(err->msg, file, n) == 0 && err->msg[n] == ':') {
-			stator__problem(problems, file, 1, 1, "%s",
-					err->msg + n + 2);
-			return;
-		}
-	}
-	stator__problem(problems, "image", 1, 1, "%s", err->msg);
-}
-
 /* Every package is loaded once, with all its extensions, to find problems. A
  * version that is deployed attaches its plugins then, and no sooner: another one
  * may serve the partition. */
@@ -250,7 +232,7 @@ try_engines(stator_version *v, stator_problems *problems)
 		instances = stator__registry_idle(v->registry);
 	} else if (stator__registry_attach(v->registry, 0, NULL, NULL,
 					   &instances, &err)) {
-		attach_failed(v, &err, problems);
+		stator__registry_attach_problem(&err, problems);
 		return;
 	}
 	worker = stator__worker_new(&partition, &deployment, problems);

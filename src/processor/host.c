@@ -214,22 +214,16 @@ report(const stator_problems *problems, stator_on_problem on_problem,
 	return STATOR_IMAGE;
 }
 
-/* A plugin is not for a partition: the text begins with its file. */
+/* A plugin is not for a partition. */
 static int
 report_attach(const stator_deploy_opts *opts, stator_error *err)
 {
-	char *file = stator__strdup(err->msg);
-	char *rest = strstr(file, ": plugin ");
 	stator_problems problems = {0};
 
-	if (rest)
-		*rest = '\0';
-	stator__problem(&problems, rest ? file : "image", 1, 1, "%s",
-			rest ? rest + 2 : file);
+	stator__registry_attach_problem(err, &problems);
 	report(&problems, opts ? opts->on_problem : NULL,
 	       opts ? opts->ctx : NULL, err);
 	stator__problems_free(&problems);
-	free(file);
 	return STATOR_IMAGE;
 }
 

@@ -67,7 +67,7 @@ void stator__reply_error(stator_request *r, int64_t status,
 			 const stator_error *err);
 /* Gives the reply and frees the request. */
 void stator__reply_send(stator_request *r);
-/* The same of all requests of a list, which have one pool or several. */
+/* The same of all requests of a list, which are of one host. NULL is none. */
 void stator__reply_send_all(stator_request *first);
 
 /* Rows of sys.Result of a command, kept until they are replied. */

@@ -281,27 +281,23 @@ clear(stator_request *r)
 	}
 }
 
-/* All requests of the list up to the first one of another pool; gives that. */
-static stator_request *
-give_back(stator_request *first)
+/* All requests of the list, as many as are kept. */
+static void
+give_back(stator_request *r)
 {
-	stator_request_pool *pool = first->pool;
-	stator_request *r, *left = NULL;
+	stator_request_pool *pool = r->pool;
 
 	pthread_mutex_lock(&pool->lock);
-	for (r = first; r && r->pool == pool;) {
+	while (r && pool->count < KEPT_REQUESTS) {
 		stator_request *next = r->next;
-		bool kept = pool->count < KEPT_REQUESTS;
-		stator_request **to = kept ? &pool->free : &left;
 
-		pool->count += kept;
-		r->next = *to;
-		*to = r;
+		r->next = pool->free;
+		pool->free = r;
+		pool->count++;
 		r = next;
 	}
 	pthread_mutex_unlock(&pool->lock);
-	free_requests(left);
-	return r;
+	free_requests(r);
 }
 
 stator_request *
@@ -423,8 +419,8 @@ stator__reply_send_all(stator_request *first)
 		r->on_reply(r->ctx, (const char *)r->reply.data, r->reply.size);
 		clear(r);
 	}
-	while (first)
-		first = give_back(first);
+	if (first)
+		give_back(first);
 }
 
 void

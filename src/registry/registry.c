@@ -403,6 +403,19 @@ attach(const stator_loaded *l, uint32_t partition, void *previous,
 	return err->code = STATOR_IMAGE;
 }
 
+void
+stator__registry_attach_problem(const stator_error *err,
+				stator_problems *problems)
+{
+	const char *rest = strstr(err->msg, ": plugin ");
+	char *file = rest ? stator__strndup(err->msg, (size_t)(rest - err->msg))
+			  : stator__strdup("image");
+
+	stator__problem(problems, file, 1, 1, "%s",
+			rest ? rest + 2 : err->msg);
+	free(file);
+}
+
 int
 stator__registry_attach(const stator_registry *r, uint32_t partition,
 			const stator_registry *old, stator_instance *before,

@@ -175,7 +175,10 @@ int stator__registry_attach(const stator_registry *registry,
 			    uint32_t partition, const stator_registry *old,
 			    stator_instance *before, stator_instance **out,
 			    stator_error *err);
-/* The same for a trial of the modules: nothing is attached, nor called. */
+/* What that has failed with (IMAGE), as a problem of the plugin's file. */
+void stator__registry_attach_problem(const stator_error *err,
+				     stator_problems *problems);
+/* Instances for a trial of the modules: nothing is attached, nor called. */
 stator_instance *stator__registry_idle(const stator_registry *registry);
 void stator__registry_detach(const stator_registry *registry,
 			     stator_instance *instances);
